@@ -1,0 +1,1 @@
+"""Puts a human decision in front of the actions a LangGraph agent must not take alone."""

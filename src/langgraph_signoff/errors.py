@@ -1,0 +1,101 @@
+"""What can go wrong: one base class, one subclass for each thing a caller can do differently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class SignoffError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake in a policy: `where` is a path such as `tools.send.rules.0.when`; line and column count from 1, 0 if unknown."""
+
+    where: str
+    message: str
+    line: int = 0
+    column: int = 0
+
+
+class PolicyError(SignoffError):
+    """The policy is wrong: mend the named places. Nothing of it was taken."""
+
+    def __init__(self, source: str, mistakes: Sequence[Mistake]) -> None:
+        lines = [f"{source}:{m.line}:{m.column} {m.where}: {m.message}" if m.line else f"{source}: {m.where}: {m.message}" for m in mistakes]
+        super().__init__("\n".join(lines))
+        self.source, self.mistakes = source, tuple(mistakes)
+
+
+class GraphRefused(SignoffError):
+    """The graph cannot hold a gate as it is built: change what the message names."""
+
+
+class Unidentified(SignoffError):
+    """A call that needs a ticket cannot be named: it lacks a checkpointer, a thread id or a message id."""
+
+
+class UngatedCall(SignoffError):
+    """A gated tool was invoked outside of its node: let the tool node run it."""
+
+
+class UnknownTicket(SignoffError):
+    """No ticket has this id, or several begin with it."""
+
+
+class StaleTicket(SignoffError):
+    """Someone wrote first: read the ticket again."""
+
+    def __init__(self, stream: str, seq: int) -> None:
+        super().__init__(f"{stream} already has entry {seq}; read it again")
+        self.stream, self.seq = stream, seq
+
+
+class DecisionRefused(SignoffError):
+    """A decision that the law does not take; the ticket is as it was."""
+
+
+class NotAllowedToDecide(DecisionRefused):
+    """This person may not decide this ticket."""
+
+
+class TicketClosed(DecisionRefused):
+    """The ticket no longer waits for this: it was decided, expired, or is being run."""
+
+
+class NotWhatYouSaw(DecisionRefused):
+    """The ticket changed since it was shown: show it again, then decide."""
+
+
+class IncompleteDecision(DecisionRefused):
+    """Something is missing in the decision: a name, a required reason, the digest of what was seen."""
+
+
+class RevisionRefused(DecisionRefused):
+    """The edited arguments break the tool's schema, or the policy denies them, or no round is left."""
+
+
+class StillRunning(SignoffError):
+    """Another runner holds this ticket or thread and is alive: try again later. Nothing was changed."""
+
+
+class LedgerError(SignoffError):
+    """The record cannot be read or written, so nothing runs."""
+
+
+class LedgerUnavailable(LedgerError):
+    """The ledger is locked, full, read-only or out of reach: mend that and try again."""
+
+
+class LedgerCorrupt(LedgerError):
+    """The ledger's file is damaged: restore it, `signoff verify` names the place."""
+
+
+class LedgerVersion(LedgerError):
+    """The ledger was written by a newer version of this package: upgrade the package."""
+
+
+class ContentsErased(LedgerError):
+    """What this ticket was about has been erased; it can no longer run."""

@@ -1,0 +1,286 @@
+"""The words of this package: frozen models, plain JSON in and out.
+
+Times are timezone-aware UTC datetimes. Durations are written `90s`, `15m`, `2h` or `3d`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+Json = Any
+"""A value that JSON can hold: null, bool, number, string, list, or object with string keys."""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
+
+
+def parse_duration(text: object) -> timedelta:
+    """Reads `90s`, `15m`, `2h`, `3d`; a timedelta above zero passes as it is. Raises ValueError for anything else."""
+    if isinstance(text, timedelta) and text > timedelta(0):
+        return text
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if not match:
+        raise ValueError(f"{text!r} is not a duration; write it as 90s, 15m, 2h or 3d")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def format_duration(span: timedelta) -> str:
+    """The shortest spelling that `parse_duration` reads back: `2h`, not `7200s`."""
+    seconds = max(1, round(span.total_seconds()))
+    unit = next(unit for unit in "dhms" if seconds % _UNITS[unit] == 0)
+    return f"{seconds // _UNITS[unit]}{unit}"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,8}[smhd]$", "examples": ["90s", "15m", "2h", "3d"]}),
+]
+
+
+class Word(BaseModel):
+    """Base of the words: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Risk(Word):
+    """What an error would cost, as the policy states it for a tool; None and empty mean unstated."""
+
+    reversible: bool | None = None
+    blast_radius: Literal["one", "some", "all"] | None = None
+    compliance: tuple[str, ...] = ()
+    stakes: Literal["low", "medium", "high"] | None = None
+
+
+class Action(Word):
+    """A proposed call of one tool, bound to the place in a conversation where it was proposed."""
+
+    thread_id: str
+    proposal: str = Field(description="Names the proposal within the thread: message id, call id and index, or a node's key.")
+    tool: str
+    args: dict[str, Json] = Field(description="The arguments as proposed, injected ones left out.")
+    parsed: dict[str, Json] = Field(description="The arguments as the tool's schema parsed them, as JSON: what is ruled and shown.")
+    digest: str = Field(description="SHA-256 over the canonical JSON of tool and proposed arguments, in hex.")
+    message_id: str = ""
+    call_id: str = ""
+    turn: str = Field(default="", description="Id of the human message that this turn answers.")
+    graph: str = ""
+    agent: str = ""
+    requester: str | None = None
+    resource: str | None = None
+    trigger: str = ""
+    confidence: float = 0.0
+    args_schema: dict[str, Json] = Field(default_factory=dict, description="JSON Schema of the arguments.")
+
+
+class Counts(Word):
+    """How often a thread has proposed, run and been refused each tool; the policy's `history`."""
+
+    proposed: dict[str, int] = Field(default_factory=dict)
+    ran: dict[str, int] = Field(default_factory=dict)
+    refused: dict[str, int] = Field(default_factory=dict)
+
+
+class Requirements(Word):
+    """What a decision needs. Each clause of `reviewers` names people and `group:` names; a person must be in every clause."""
+
+    queue: str = "default"
+    reviewers: tuple[tuple[str, ...], ...] = ()
+    approvals: int = 1
+    rejections: int = 1
+    not_requester: bool = True
+    window: Duration = timedelta(hours=24)
+    use_within: Duration = timedelta(hours=24)
+    on_timeout: Literal["deny"] = "deny"
+    reason: Literal["required", "optional"] = "optional"
+    max_revisions: int = 3
+    reask: int = 0
+    priority: int = 0
+
+
+class Ruling(Word):
+    """What the policy says of an action, by which rule of which policy version."""
+
+    mode: Literal["allow", "review", "deny"]
+    reason_code: str
+    rule: str = Field(description="Where the rule stands in the policy, such as `tools.send_money.rules.2`.")
+    policy_version: str
+    detail: str = Field(default="", description="What went wrong, when the reason code is `policy_error`.")
+    risk: Risk = Risk()
+    requirements: Requirements = Requirements()
+    record: bool = False
+    once: bool = False
+    idempotent: bool = False
+    describe: str = ""
+    redact: tuple[str, ...] = ()
+
+    @property
+    def needs_record(self) -> bool:
+        """Whether anything must be written before or after the call."""
+        return self.mode != "allow" or self.record or self.once
+
+
+class Verdict(StrEnum):
+    """What a reviewer can say."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    REVISE = "revise"
+    COMMENT = "comment"
+
+
+class Answer(StrEnum):
+    """What a person, or the tool's own probe, can say of a call whose runner died."""
+
+    HAPPENED = "happened"
+    DID_NOT_HAPPEN = "did_not_happen"
+    GIVE_UP = "give_up"
+
+
+class Standing(StrEnum):
+    """What a ticket's history permits at an instant."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    RETURNED = "returned"
+    EXPIRED = "expired"
+    LAPSED = "lapsed"
+    WITHDRAWN = "withdrawn"
+    RUNNING = "running"
+    EXECUTED = "executed"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+    DENIED = "denied"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can follow but a late outcome or a comment."""
+        return self not in _OPEN
+
+
+_OPEN = frozenset({Standing.PENDING, Standing.APPROVED, Standing.RUNNING, Standing.IN_DOUBT})
+
+
+class Decision(Word):
+    """What one reviewer said about one generation of one ticket."""
+
+    verdict: Verdict
+    by: str
+    at: datetime
+    generation: int
+    reason: str = ""
+    digest: str = ""
+    seen: str = Field(default="", description="SHA-256 of the payload that was shown, in hex.")
+    patch: tuple[dict[str, Json], ...] = Field(default=(), description="RFC 6902, from the shown arguments to the edit.")
+    groups: tuple[str, ...] = ()
+
+
+class Outcome(Word):
+    """What the world gave: executed with a result, failed with an error, or settled by someone's word."""
+
+    standing: Standing
+    at: datetime
+    result: Json = Field(default=None, description="A JSON rendering of what the tool returned.")
+    error: str = ""
+    attempt: int = 1
+    by: str = Field(default="", description="Who settled it, when no runner could.")
+
+
+class Ticket(Word):
+    """A ruled action put before reviewers, as it stood when it was read. Masked fields are masked here."""
+
+    id: str
+    standing: Standing
+    thread_id: str
+    tool: str
+    args: dict[str, Json] = Field(description="The arguments as they would run.")
+    digest: str = Field(description="Names what is decided: give it back as `if_digest`.")
+    generation: int
+    seq: int = Field(description="The last entry that this view has read.")
+    queue: str
+    priority: int
+    opened_at: datetime
+    due_at: datetime | None
+    reason_code: str
+    rule: str
+    policy_version: str
+    risk: Risk
+    requirements: Requirements
+    options: tuple[str, ...]
+    graph: str = ""
+    agent: str = ""
+    requester: str | None = None
+    resource: str | None = None
+    trigger: str = ""
+    confidence: float = 0.0
+    description: str = ""
+    detail: str = ""
+    previous: str | None = None
+    difference: tuple[dict[str, Json], ...] = Field(default=(), description="RFC 6902, from the previous proposal to this one.")
+    args_schema: dict[str, Json] = Field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()
+    outcome: Outcome | None = None
+    seen: str = Field(default="", description="SHA-256 of this payload, in hex.")
+    erased: bool = False
+
+    def _repr_html_(self) -> str:
+        from langgraph_signoff.render import ticket_html
+
+        return ticket_html(self)
+
+    def __str__(self) -> str:
+        from langgraph_signoff.render import ticket_text
+
+        return ticket_text(self)
+
+
+class Run(Word):
+    """What `run`, `resume` and `status` give back."""
+
+    status: Literal["completed", "pending_approval", "in_doubt", "waiting", "stalled", "failed"]
+    thread_id: str
+    output: Any = None
+    tickets: tuple[Ticket, ...] = Field(default=(), description="Those that the thread waits for.")
+    questions: Mapping[str, Any] = Field(default_factory=dict, description="The author's own interrupts: id to value.")
+    error: str = ""
+    did: str = Field(default="", description="What this call did, in a sentence.")
+
+    def _repr_html_(self) -> str:
+        from langgraph_signoff.render import run_html
+
+        return run_html(self)
+
+    def __str__(self) -> str:
+        from langgraph_signoff.render import run_text
+
+        return run_text(self)
+
+
+def mask(value: Json, paths: Sequence[str]) -> Json:
+    """`value` with what each dotted path names replaced by `MASK`; `*` stands for every key, and lists are walked through."""
+    for path in paths:
+        value = _mask(value, path.split("."))
+    return value
+
+
+MASK = "•••"
+
+
+def _mask(value: Json, path: list[str]) -> Json:
+    if not path:
+        return MASK
+    key, rest = path[0], path[1:]
+    if isinstance(value, dict):
+        return {k: _mask(v, rest) if key in ("*", k) else v for k, v in value.items()}
+    if isinstance(value, list):
+        return [_mask(v, rest if key == "*" else path) for v in value]
+    return value
