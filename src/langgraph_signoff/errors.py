@@ -24,7 +24,10 @@ class PolicyError(SignoffError):
     """The policy is wrong: mend the named places. Nothing of it was taken."""
 
     def __init__(self, source: str, mistakes: Sequence[Mistake]) -> None:
-        lines = [f"{source}:{m.line}:{m.column} {m.where}: {m.message}" if m.line else f"{source}: {m.where}: {m.message}" for m in mistakes]
+        lines = [
+            f"{source}:{m.line}:{m.column} {m.where}: {m.message}" if m.line else f"{source}: {m.where}: {m.message}"
+            for m in mistakes
+        ]
         super().__init__("\n".join(lines))
         self.source, self.mistakes = source, tuple(mistakes)
 

@@ -64,10 +64,14 @@ class Action(Word):
     """A proposed call of one tool, bound to the place in a conversation where it was proposed."""
 
     thread_id: str
-    proposal: str = Field(description="Names the proposal within the thread: message id, call id and index, or a node's key.")
+    proposal: str = Field(
+        description="Names the proposal within the thread: message id, call id and index, or a node's key."
+    )
     tool: str
     args: dict[str, Json] = Field(description="The arguments as proposed, injected ones left out.")
-    parsed: dict[str, Json] = Field(description="The arguments as the tool's schema parsed them, as JSON: what is ruled and shown.")
+    parsed: dict[str, Json] = Field(
+        description="The arguments as the tool's schema parsed them, as JSON: what is ruled and shown."
+    )
     digest: str = Field(description="SHA-256 over the canonical JSON of tool and proposed arguments, in hex.")
     message_id: str = ""
     call_id: str = ""
@@ -180,7 +184,9 @@ class Decision(Word):
     reason: str = ""
     digest: str = ""
     seen: str = Field(default="", description="SHA-256 of the payload that was shown, in hex.")
-    patch: tuple[dict[str, Json], ...] = Field(default=(), description="RFC 6902, from the shown arguments to the edit.")
+    patch: tuple[dict[str, Json], ...] = Field(
+        default=(), description="RFC 6902, from the shown arguments to the edit."
+    )
     groups: tuple[str, ...] = ()
 
 
@@ -225,7 +231,9 @@ class Ticket(Word):
     description: str = ""
     detail: str = ""
     previous: str | None = None
-    difference: tuple[dict[str, Json], ...] = Field(default=(), description="RFC 6902, from the previous proposal to this one.")
+    difference: tuple[dict[str, Json], ...] = Field(
+        default=(), description="RFC 6902, from the previous proposal to this one."
+    )
     args_schema: dict[str, Json] = Field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
     outcome: Outcome | None = None

@@ -1,0 +1,58 @@
+"""One way to write a value as bytes, so that the same call has the same digest everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+
+from langgraph_signoff.vocabulary import Json
+
+_SAFE_INTEGER = 2**53 - 1
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def digest(tool: str, args: dict[str, Json]) -> str:
+    """SHA-256 in hex over the RFC 8785 canonical JSON of a tool name and its arguments.
+
+    What RFC 8785 cannot write (integers past 2**53-1, NaN, infinities, lone surrogates) is carried as a tagged object; an
+    argument that looks like such a tag is itself tagged, so no two different calls share a digest.
+    """
+    import rfc8785
+
+    return hashlib.sha256(rfc8785.dumps({"args": _carry(args), "tool": _carry(tool)})).hexdigest()
+
+
+def plain_json(value: Json) -> str:
+    """Compact ASCII JSON with sorted keys: what the ledger stores. NaN and infinities keep Python's spelling."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def sha256(text: str) -> str:
+    """SHA-256 in hex of an ASCII text."""
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _carry(value: Json) -> Json:
+    match value:
+        case bool() | None:
+            return value
+        case str():
+            return {"$str": value.encode("utf-16-be", "surrogatepass").hex()} if _SURROGATE.search(value) else value
+        case int():
+            return value if abs(value) <= _SAFE_INTEGER else {"$int": str(value)}
+        case float():
+            return value if math.isfinite(value) else {"$float": str(value)}
+        case list() | tuple():
+            return [_carry(item) for item in value]
+        case dict():
+            return _carry_object(value)
+    raise TypeError(f"{type(value).__name__} is not JSON; a tool call holds only JSON")
+
+
+def _carry_object(value: dict[str, Json]) -> Json:
+    pairs = [(str(key), _carry(item)) for key, item in value.items()]
+    if any(key.startswith("$") or _SURROGATE.search(key) for key, _ in pairs) or len(dict(pairs)) < len(pairs):
+        return {"$object": [[_carry(key), item] for key, item in sorted(pairs, key=lambda pair: pair[0])]}
+    return dict(pairs)

@@ -1,0 +1,34 @@
+"""Review: what a ticket's history permits, who may decide, and what time does. Pure."""
+
+from langgraph_signoff.law.case import Case, Claim, fold, recorded, standing, stricter
+from langgraph_signoff.law.verdicts import (
+    Edit,
+    People,
+    Say,
+    comment,
+    decide,
+    revise,
+    settle,
+    silence,
+    why_not,
+    withdraw,
+)
+
+__all__ = [
+    "Case",
+    "Claim",
+    "Edit",
+    "People",
+    "Say",
+    "comment",
+    "decide",
+    "fold",
+    "recorded",
+    "revise",
+    "settle",
+    "silence",
+    "standing",
+    "stricter",
+    "why_not",
+    "withdraw",
+]

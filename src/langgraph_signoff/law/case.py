@@ -1,0 +1,286 @@
+"""A ticket's history, folded: pure, and time walks in as an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from langgraph_signoff.ledger.entries import Entry, moment
+from langgraph_signoff.vocabulary import Action, Decision, Outcome, Requirements, Ruling, Standing, Verdict
+
+
+@dataclass(slots=True)
+class Claim:
+    """Who runs a ticket's tool, since when, and whether the tool itself has paused."""
+
+    attempt: int
+    owner: str
+    at: datetime
+    lease: float
+    suspended: bool = False
+
+
+@dataclass(slots=True)
+class Case:
+    """What the law and the desk need of a ticket's history, at the instant `now` of the fold."""
+
+    id: str
+    standing: Standing
+    seq: int
+    at: datetime
+    generation: int
+    ruling: Ruling
+    requirements: Requirements
+    opened_at: datetime
+    due_at: datetime
+    opening: dict[str, Any]
+    action: dict[str, Any]
+    args: dict[str, Any]
+    parsed: dict[str, Any]
+    digest: str
+    erased: bool
+    rounds: int = 1
+    previous: str | None = None
+    approved_at: datetime | None = None
+    doubted_at: datetime | None = None
+    claim: Claim | None = None
+    told_unknown: bool = False
+    outcome: Outcome | None = None
+    result: dict[str, Any] = field(default_factory=dict)
+    why: str = ""
+    decisions: list[Decision] = field(default_factory=list)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When silence changes the standing, None if it never does."""
+        match self.standing:
+            case Standing.PENDING:
+                return self.due_at
+            case Standing.APPROVED if self.ruling.mode == "review" and self.approved_at:
+                return self.approved_at + self.requirements.use_within
+            case Standing.IN_DOUBT if self.doubted_at and not self.told_unknown:
+                return self.doubted_at + self.requirements.window
+        return None
+
+    @property
+    def attempts(self) -> int:
+        """How often the tool was started, or was about to be."""
+        return self.claim.attempt if self.claim else 0
+
+    @property
+    def requester(self) -> str | None:
+        """Whom the agent acts for."""
+        return self.opening.get("requester")
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """The latest word of each person on this generation; comments are not words of this kind."""
+        words = (d for d in self.decisions if d.generation == self.generation and d.verdict is not Verdict.COMMENT)
+        return {d.by: d.verdict for d in words}
+
+    def to_action(self) -> Action:
+        """The action as it was proposed; what erasing took away is empty."""
+        return Action.model_validate(
+            {**_EMPTY_ACTION, **self.action, "thread_id": self.opening["thread_id"], "tool": self.opening["tool"]}
+        )
+
+
+_EMPTY_ACTION: dict[str, Any] = {"proposal": "", "args": {}, "parsed": {}, "digest": ""}
+
+
+def standing(history: Sequence[Entry], now: datetime) -> Standing:
+    """What a ticket's history permits at `now`."""
+    return fold(history, now).standing
+
+
+def fold(history: Sequence[Entry], now: datetime) -> Case:
+    """Reads a ticket's history as it stands at `now`; a clock that jumped back does not bring anything back."""
+    case = recorded(history)
+    now = max(now, case.at)
+    ends = case.expires_at
+    if ends is not None and now >= ends:
+        _by_silence(case)
+    return case
+
+
+def recorded(history: Sequence[Entry]) -> Case:
+    """Reads a ticket's history as it was written, without the clock."""
+    case = _opened(history[0])
+    for entry in history[1:]:
+        case.seq, case.at = entry.seq, moment(entry.at)
+        case.erased = case.erased or entry.erased
+        _STEPS[entry.kind](case, entry)
+    return case
+
+
+def _by_silence(case: Case) -> None:
+    match case.standing:
+        case Standing.PENDING:
+            case.standing = Standing.EXPIRED
+        case Standing.APPROVED:
+            case.standing = Standing.LAPSED
+        case Standing.IN_DOUBT:
+            case.told_unknown = True
+
+
+def _opened(entry: Entry) -> Case:
+    body, contents, at = entry.body, entry.contents, moment(entry.at)
+    ruling = Ruling.model_validate(body["ruling"])
+    action = contents.get("action", {})
+    standing = {"allow": Standing.APPROVED, "review": Standing.PENDING, "deny": Standing.DENIED}[ruling.mode]
+    return Case(
+        id=entry.stream,
+        standing=standing,
+        seq=entry.seq,
+        at=at,
+        generation=1,
+        ruling=ruling,
+        requirements=ruling.requirements,
+        opened_at=at,
+        due_at=at + ruling.requirements.window,
+        opening=body,
+        action=action,
+        args=action.get("args", {}),
+        parsed=action.get("parsed", {}),
+        digest=action.get("digest", ""),
+        erased=entry.erased,
+        rounds=body.get("round", 1),
+        previous=body.get("previous"),
+        approved_at=at if standing is Standing.APPROVED else None,
+    )
+
+
+def _decided(case: Case, entry: Entry) -> None:
+    body, contents = entry.body, entry.contents
+    words = {key: contents[key] for key in ("reason", "digest", "seen", "patch") if key in contents}
+    decision = Decision.model_validate(
+        {
+            "verdict": body["verdict"],
+            "by": body["by"],
+            "at": entry.at,
+            "generation": body["generation"],
+            "groups": body["groups"],
+            **words,
+        }
+    )
+    case.decisions.append(decision)
+    match decision.verdict:
+        case Verdict.APPROVE | Verdict.REJECT:
+            _count(case)
+        case Verdict.REVISE if "ruling" in body:
+            _next_generation(case, entry)
+            _count_author(case, approves=body["approves"])
+        case Verdict.REVISE:
+            case.standing, case.why = Standing.RETURNED, decision.reason
+
+
+def _count_author(case: Case, *, approves: bool) -> None:
+    # An edit is its author's approval of the new generation, if they may approve that.
+    if approves:
+        case.decisions[-1] = case.decisions[-1].model_copy(update={"generation": case.generation})
+        _count(case)
+
+
+def _next_generation(case: Case, entry: Entry) -> None:
+    edit = entry.contents.get("edit", {})
+    case.generation += 1
+    case.ruling = Ruling.model_validate(entry.body["ruling"])
+    case.requirements = case.ruling.requirements
+    case.args, case.parsed, case.digest = edit.get("args", {}), edit.get("parsed", {}), edit.get("digest", "")
+    case.standing, case.approved_at = Standing.PENDING, None
+
+
+def _count(case: Case) -> None:
+    verdicts = list(case.verdicts().values())
+    if verdicts.count(Verdict.REJECT) >= case.requirements.rejections:
+        case.standing, case.why = Standing.REJECTED, case.decisions[-1].reason
+    elif len(verdicts) - verdicts.count(Verdict.REJECT) >= case.requirements.approvals:
+        case.standing, case.approved_at = Standing.APPROVED, case.at
+
+
+def _ended(case: Case, entry: Entry) -> None:
+    case.standing = Standing(entry.kind)
+    case.why = entry.contents.get("reason", "")
+
+
+def _claimed(case: Case, entry: Entry) -> None:
+    body = entry.body
+    case.standing = Standing.RUNNING
+    case.claim = Claim(body["attempt"], body["owner"], case.at, body["lease"])
+
+
+def _released(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape for every step
+    case.standing = Standing.APPROVED
+
+
+def _suspended(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape for every step
+    if case.claim:
+        case.claim.suspended = True
+
+
+def _outcome(case: Case, entry: Entry) -> None:
+    body, contents = entry.body, entry.contents
+    if case.standing not in (Standing.RUNNING, Standing.IN_DOUBT) and case.ruling.mode != "allow":
+        return  # a late outcome of a runner that was given up and replaced: on the record, no effect
+    if body["attempt"] < case.attempts:
+        return
+    case.standing, case.result = Standing(entry.kind), contents
+    case.outcome = Outcome(
+        standing=case.standing,
+        at=case.at,
+        result=contents.get("rendering"),
+        error=contents.get("error", ""),
+        attempt=body["attempt"],
+        by=body.get("by", ""),
+    )
+
+
+def _doubted(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape for every step
+    case.standing, case.doubted_at, case.told_unknown = Standing.IN_DOUBT, case.at, False
+
+
+def _retried(case: Case, entry: Entry) -> None:
+    # Somebody, or the tool's own probe, says that it did not happen; or the tool is declared idempotent.
+    case.why = entry.contents.get("reason", "")
+    case.standing, case.approved_at = Standing.APPROVED, case.at
+
+
+def _told(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape for every step
+    case.told_unknown = True
+
+
+_STEPS: dict[str, Callable[[Case, Entry], None]] = {
+    "decided": _decided,
+    "amended": _next_generation,
+    "expired": _ended,
+    "lapsed": _ended,
+    "withdrawn": _ended,
+    "claimed": _claimed,
+    "released": _released,
+    "suspended": _suspended,
+    "executed": _outcome,
+    "failed": _outcome,
+    "in_doubt": _doubted,
+    "retried": _retried,
+    "told_unknown": _told,
+}
+
+
+def stricter(old: Requirements, new: Requirements) -> Requirements:
+    """Requirements that are nowhere below either: a revision never makes a decision easier."""
+    clauses = old.reviewers + tuple(clause for clause in new.reviewers if clause not in old.reviewers)
+    return new.model_copy(
+        update={
+            "reviewers": clauses,
+            "approvals": max(old.approvals, new.approvals),
+            "rejections": min(old.rejections, new.rejections),
+            "not_requester": old.not_requester or new.not_requester,
+            "window": min(old.window, new.window),
+            "use_within": min(old.use_within, new.use_within),
+            "reason": "required" if "required" in (old.reason, new.reason) else "optional",
+            "max_revisions": min(old.max_revisions, new.max_revisions),
+            "reask": min(old.reask, new.reask),
+            "priority": max(old.priority, new.priority),
+        }
+    )

@@ -1,0 +1,177 @@
+"""Review: who may decide what, and what a decision adds to a ticket's history. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from langgraph_signoff.errors import (
+    IncompleteDecision,
+    NotAllowedToDecide,
+    NotWhatYouSaw,
+    RevisionRefused,
+    TicketClosed,
+)
+from langgraph_signoff.law.case import Case
+from langgraph_signoff.ledger.entries import Draft
+from langgraph_signoff.vocabulary import Answer, Requirements, Ruling, Standing, Verdict
+
+People = Mapping[str, frozenset[str]] | None
+"""Who is known, with their groups; None: anybody's name is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """What somebody says, before the law has heard it. `digest` and `seen` name what they were shown."""
+
+    verdict: Verdict
+    by: str
+    digest: str
+    reason: str = ""
+    seen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Arguments that a reviewer wants instead, as they would be proposed and shown, with what the policy says of them."""
+
+    args: dict[str, Any]
+    parsed: dict[str, Any]
+    digest: str
+    patch: Sequence[dict[str, Any]]
+    ruling: Ruling
+
+
+def why_not(requirements: Requirements, *, by: str, people: People, requester: str | None) -> str | None:
+    """Why this person may not decide, in a sentence; None if they may."""
+    if people is not None and by not in people:
+        return f"the policy does not know {by!r}; it knows {', '.join(sorted(people)) or 'nobody'}"
+    if requirements.not_requester and by == requester:
+        return f"{by} is the requester, and the policy wants somebody else"
+    groups = people[by] if people is not None else frozenset()
+    for clause in requirements.reviewers:
+        if by not in clause and not any(f"group:{group}" in clause for group in groups):
+            return f"{by} is not among {', '.join(clause)}"
+    return None
+
+
+def decide(case: Case, say: Say, people: People) -> list[Draft]:
+    """What approve, reject or send-back adds to a ticket's history. Raises a `DecisionRefused` that says why not."""
+    _hear(case, say, people)
+    if say.verdict is Verdict.REVISE and case.rounds > case.requirements.max_revisions:
+        raise RevisionRefused(
+            f"this is round {case.rounds}, and the policy gives {case.requirements.max_revisions}; approve or reject it"
+        )
+    return [_decided(case, say, people)]
+
+
+def revise(case: Case, say: Say, edit: Edit, people: People) -> list[Draft]:
+    """What an edit of the arguments adds: the next generation. `edit.ruling` must already be no weaker than the old one."""
+    _hear(case, say, people)
+    if edit.ruling.mode == "deny":
+        raise RevisionRefused(f"the policy denies the edited call ({edit.ruling.reason_code}); the ticket is as it was")
+    if edit.digest == case.digest:
+        raise RevisionRefused("the edit changes nothing; approve the call as it is")
+    approves = why_not(edit.ruling.requirements, by=say.by, people=people, requester=case.requester) is None
+    more = {"approves": approves, "ruling": edit.ruling.model_dump(mode="json")}
+    words = {"edit": {"args": edit.args, "parsed": edit.parsed, "digest": edit.digest}, "patch": list(edit.patch)}
+    return [_decided(case, say, people, more, words)]
+
+
+def comment(case: Case, say: Say, people: People) -> list[Draft]:
+    """A note that joins the ticket and changes nothing; anybody the policy knows may leave one, at any time."""
+    _named(say, people)
+    if not say.reason.strip():
+        raise IncompleteDecision("a comment needs words: give a reason")
+    return [_decided(case, say, people)]
+
+
+def withdraw(case: Case, *, by: str, reason: str) -> list[Draft]:
+    """Abandons a ticket that is not running yet. Raises TicketClosed otherwise."""
+    if case.standing not in (Standing.PENDING, Standing.APPROVED):
+        raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}; only a pending or approved one can be withdrawn")
+    return [Draft("withdrawn", {"by": by}, {"reason": reason})]
+
+
+def settle(case: Case, answer: Answer, say: Say, people: People, result: Any = None) -> list[Draft]:
+    """What a person says of a call whose runner died. One eligible person is enough: it is a fact, not a permission."""
+    if case.standing is not Standing.IN_DOUBT:
+        raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}; there is no doubt to settle")
+    _named(say, people)
+    _may(case, say, people)
+    _reasoned(case, say)
+    about = {"attempt": case.attempts, "by": say.by}
+    match answer:
+        case Answer.HAPPENED:
+            return [Draft("executed", about, {"rendering": result, "reason": say.reason})]
+        case Answer.GIVE_UP:
+            return [Draft("failed", about, {"error": "nobody could say whether it happened", "reason": say.reason})]
+    if case.told_unknown:
+        error = "it did not happen, and the run has gone on without it"
+        return [Draft("failed", about, {"error": error, "reason": say.reason})]
+    return [Draft("retried", about, {"reason": say.reason})]
+
+
+def silence(case: Case, now: datetime) -> list[Draft]:
+    """What the clock adds to a history that was read as it was `recorded`: nothing, or the end that silence brings."""
+    if case.expires_at is None or now < case.expires_at:
+        return []
+    match case.standing:
+        case Standing.PENDING:
+            return [Draft("expired", {})]
+        case Standing.APPROVED:
+            return [Draft("lapsed", {})]
+    return [Draft("told_unknown", {})]
+
+
+def _hear(case: Case, say: Say, people: People) -> None:
+    _pending(case)
+    _named(say, people)
+    if say.digest != case.digest:
+        raise NotWhatYouSaw(
+            f"ticket {case.id[:12]} now has digest {case.digest[:12]}, not {say.digest[:12] or 'none'}; show it again, then decide"
+        )
+    _may(case, say, people)
+    _reasoned(case, say)
+    if case.verdicts().get(say.by) is say.verdict:
+        raise TicketClosed(
+            f"{say.by} has already said {say.verdict} of ticket {case.id[:12]}; it waits for somebody else"
+        )
+
+
+def _pending(case: Case) -> None:
+    if case.erased:
+        raise TicketClosed(f"what ticket {case.id[:12]} was about has been erased; withdraw it")
+    if case.standing is not Standing.PENDING:
+        last = next((f" by {d.by}" for d in reversed(case.decisions) if d.verdict is not Verdict.COMMENT), "")
+        raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}{last}; it takes no decision")
+
+
+def _named(say: Say, people: People) -> None:
+    if not say.by.strip():
+        raise IncompleteDecision("a decision needs a name: give by=")
+    if people is not None and say.by not in people:
+        raise NotAllowedToDecide(
+            f"the policy does not know {say.by!r}; it knows {', '.join(sorted(people)) or 'nobody'}"
+        )
+
+
+def _may(case: Case, say: Say, people: People) -> None:
+    problem = why_not(case.requirements, by=say.by, people=people, requester=case.requester)
+    if problem:
+        raise NotAllowedToDecide(f"{say.by} may not decide ticket {case.id[:12]}: {problem}")
+
+
+def _reasoned(case: Case, say: Say) -> None:
+    if case.requirements.reason == "required" and not say.reason.strip():
+        raise IncompleteDecision("the policy wants a reason: give reason=")
+
+
+def _decided(
+    case: Case, say: Say, people: People, more: dict[str, Any] | None = None, words: dict[str, Any] | None = None
+) -> Draft:
+    groups = sorted(people[say.by]) if people is not None else []
+    body = {"verdict": str(say.verdict), "by": say.by, "generation": case.generation, "groups": groups, **(more or {})}
+    return Draft("decided", body, {"reason": say.reason, "digest": say.digest, "seen": say.seen, **(words or {})})

@@ -1,0 +1,89 @@
+"""Remember: an append-only, hash-chained record with a small interface. A backend knows no rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from langgraph_signoff.ledger.entries import Draft, Entry, Lease, Row, link, moment, stamp
+
+__all__ = ["Draft", "Entry", "Lease", "Ledger", "Query", "Row", "link", "moment", "open_ledger", "stamp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which rows to list; None means any. Ordered by priority, then due time, then id, from after `after`."""
+
+    standings: tuple[str, ...] = ()
+    queue: str | None = None
+    thread_id: str | None = None
+    tool: str | None = None
+    due_before: str | None = None
+    reviewed: bool | None = None
+    limit: int = 50
+    after: Row | None = None
+
+
+class Ledger(Protocol):
+    """Where entries, standings and leases are kept.
+
+    Every method raises `LedgerUnavailable` or `LedgerCorrupt` when the store does not answer; nothing is then half written.
+    """
+
+    def history(self, stream: str) -> list[Entry]:
+        """All entries of a stream in order; empty if there is none."""
+
+    def append(
+        self, entries: Sequence[Entry], rows: Sequence[Row] = (), policies: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Adds entries, their contents, the rows and unseen policies in one durable transaction.
+
+        Raises `StaleTicket` if some stream already has an entry of that number; nothing is then written.
+        """
+
+    def rows(self, ids: Sequence[str]) -> dict[str, Row]:
+        """The rows of these tickets, by id."""
+
+    def find(self, query: Query) -> list[Row]:
+        """The rows that a query describes."""
+
+    def ids(self, prefix: str) -> list[str]:
+        """At most two ticket ids that begin with `prefix`."""
+
+    def tally(self, thread_id: str) -> list[tuple[str, str, int]]:
+        """How often each tool stands how in a thread: (tool, standing, count)."""
+
+    def policy(self, version: str) -> str | None:
+        """The policy document that was stored under a version."""
+
+    def policies(self) -> Iterator[tuple[str, str]]:
+        """Every stored policy: (version, document)."""
+
+    def lease(self, name: str) -> Lease | None:
+        """Who holds a name, if anybody does."""
+
+    def swap_lease(self, name: str, old: Lease | None, new: Lease | None) -> bool:
+        """Replaces `old` by `new` if `old` is still what is there; says whether it did. Need not survive a power cut."""
+
+    def scan(self, after: int = 0) -> Iterator[tuple[int, Entry]]:
+        """Every entry with its position, in the order in which they were written."""
+
+    def all_rows(self) -> Iterator[Row]:
+        """Every row of standings."""
+
+    def erase(self, stream: str) -> int:
+        """Erases the contents of a stream's entries; says how many. The chain still verifies."""
+
+    def check(self) -> list[str]:
+        """What the store itself finds damaged or altered, in sentences; empty if nothing."""
+
+    def close(self) -> None:
+        """Lets go of the store."""
+
+
+def open_ledger(place: str) -> Ledger:
+    """The ledger at a file path, made if it is not there."""
+    from langgraph_signoff.ledger.sqlite import SqliteLedger
+
+    return SqliteLedger(place)

@@ -1,0 +1,131 @@
+"""What the ledger holds: chained entries, rows of current standings, leases."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from langgraph_signoff.canonical import plain_json
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened, chained to the one before it in its stream.
+
+    `body` stays for ever. `contents` is what people may have erased; then it is None and `erased` is true. `text`, `salt`
+    and `data` are the stored forms that the hashes were taken over.
+    """
+
+    stream: str
+    seq: int
+    at: str
+    kind: str
+    text: str
+    prev: str
+    hash: str
+    content: str = ""
+    salt: str | None = None
+    data: str | None = None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The open part, parsed."""
+        return json.loads(self.text)  # type: ignore[no-any-return]  # written by `link`, always an object
+
+    @property
+    def contents(self) -> dict[str, Any]:
+        """The erasable part, parsed; empty when there is none or it was erased."""
+        return json.loads(self.data) if self.data else {}
+
+    @property
+    def erased(self) -> bool:
+        """Whether there was an erasable part and it is gone."""
+        return bool(self.content) and self.data is None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody wants to add to a stream: `body` stays for ever, `contents` can be erased one day."""
+
+    kind: str
+    body: dict[str, Any]
+    contents: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Where a ticket stands, for lists. `due_at` is when silence changes that, None if it never does."""
+
+    id: str
+    thread_id: str
+    standing: str
+    queue: str
+    priority: int
+    due_at: str | None
+    opened_at: str
+    tool: str
+    graph: str
+    reason_code: str
+    seq: int
+    digest: str
+    turn: str
+    message_id: str
+    previous: str | None
+    round: int
+    reviewed: bool
+    told: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who works on something, until when."""
+
+    token: str
+    owner: str
+    until: str
+
+
+def stamp(moment: datetime) -> str:
+    """A moment as fixed-width UTC text that sorts as the moments do."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def moment(text: str) -> datetime:
+    """The moment that `stamp` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def link(stream: str, last: Entry | None, drafts: list[Draft], now: datetime) -> list[Entry]:
+    """Chains drafts to the last entry of a stream. Time never runs backwards within a stream."""
+    at = max(stamp(now), last.at) if last else stamp(now)
+    entries = []
+    for draft in drafts:
+        last = _link(stream, last, draft, at)
+        entries.append(last)
+    return entries
+
+
+def _link(stream: str, last: Entry | None, draft: Draft, at: str) -> Entry:
+    seq, prev = (last.seq + 1, last.hash) if last else (1, "")
+    text = plain_json(draft.body)
+    salt, data, content = None, None, ""
+    if draft.contents is not None:
+        salt, data = secrets.token_hex(16), plain_json(draft.contents)
+        content = content_hash(salt, data)
+    digest = entry_hash(stream, seq, at, draft.kind, text, content, prev)
+    return Entry(stream, seq, at, draft.kind, text, prev, digest, content, salt, data)
+
+
+def content_hash(salt: str, data: str) -> str:
+    """SHA-256 in hex of erasable contents, salted so that they cannot be guessed from it."""
+    return hashlib.sha256(f"{salt}\n{data}".encode()).hexdigest()
+
+
+def entry_hash(stream: str, seq: int, at: str, kind: str, text: str, content: str, prev: str) -> str:
+    """SHA-256 in hex over every stored field of an entry, each field's length included."""
+    fields = (stream, str(seq), at, kind, text, content, prev)
+    return hashlib.sha256("".join(f"{len(field)}:{field}," for field in fields).encode()).hexdigest()
