@@ -48,6 +48,14 @@ class UnknownTicket(SignoffError):
     """No ticket has this id, or several begin with it."""
 
 
+class UnknownThread(SignoffError):
+    """The checkpointer holds no such thread; nothing was started."""
+
+
+class UnknownQuestion(SignoffError):
+    """An answer names an interrupt that the thread does not wait at, or one of ours, which only a decision answers."""
+
+
 class StaleTicket(SignoffError):
     """Someone wrote first: read the ticket again."""
 

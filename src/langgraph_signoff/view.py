@@ -44,7 +44,7 @@ def to_ticket(case: Case) -> Ticket:
         description=render_describe(case.ruling.describe, opening["tool"], args),
         detail=case.ruling.detail or case.why,
         previous=case.previous,
-        difference=mask_patch(case.action.get("difference", ()), redact),
+        difference=mask_patch(case.difference, redact),
         args_schema=case.action.get("args_schema", {}),
         decisions=tuple(d.model_copy(update={"patch": mask_patch(d.patch, redact)}) for d in case.decisions),
         outcome=case.outcome,

@@ -201,6 +201,24 @@ class Outcome(Word):
     by: str = Field(default="", description="Who settled it, when no runner could.")
 
 
+class Happened(Word):
+    """What a tool's `verify` probe returns when it finds that the call happened: with the result, if it can tell."""
+
+    result: Json = None
+
+
+class CurrentAction(Word):
+    """What a gated tool can know of the call it is running. `key` stays the same across retries of one approval."""
+
+    ticket_id: str
+    key: str
+    tool: str
+    args: dict[str, Json]
+    thread_id: str
+    attempt: int = 1
+    approved_by: tuple[str, ...] = ()
+
+
 class Ticket(Word):
     """A ruled action put before reviewers, as it stood when it was read. Masked fields are masked here."""
 

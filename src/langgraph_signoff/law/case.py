@@ -43,6 +43,7 @@ class Case:
     erased: bool
     rounds: int = 1
     previous: str | None = None
+    difference: list[dict[str, Any]] = field(default_factory=list)
     approved_at: datetime | None = None
     doubted_at: datetime | None = None
     claim: Claim | None = None
@@ -147,6 +148,7 @@ def _opened(entry: Entry) -> Case:
         erased=entry.erased,
         rounds=body.get("round", 1),
         previous=body.get("previous"),
+        difference=contents.get("difference", []),
         approved_at=at if standing is Standing.APPROVED else None,
     )
 

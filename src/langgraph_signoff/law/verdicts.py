@@ -97,11 +97,16 @@ def withdraw(case: Case, *, by: str, reason: str) -> list[Draft]:
 
 def settle(case: Case, answer: Answer, say: Say, people: People, result: Any = None) -> list[Draft]:
     """What a person says of a call whose runner died. One eligible person is enough: it is a fact, not a permission."""
-    if case.standing is not Standing.IN_DOUBT:
-        raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}; there is no doubt to settle")
     _named(say, people)
     _may(case, say, people)
     _reasoned(case, say)
+    return settled(case, answer, say, result)
+
+
+def settled(case: Case, answer: Answer, say: Say, result: Any) -> list[Draft]:
+    """What an answer adds to a case in doubt, whoever gave it: an eligible person, or the tool's own probe."""
+    if case.standing is not Standing.IN_DOUBT:
+        raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}; there is no doubt to settle")
     about = {"attempt": case.attempts, "by": say.by}
     match answer:
         case Answer.HAPPENED:

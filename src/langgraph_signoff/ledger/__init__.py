@@ -51,8 +51,8 @@ class Ledger(Protocol):
     def ids(self, prefix: str) -> list[str]:
         """At most two ticket ids that begin with `prefix`."""
 
-    def tally(self, thread_id: str) -> list[tuple[str, str, int]]:
-        """How often each tool stands how in a thread: (tool, standing, count)."""
+    def tally(self, thread_id: str, message_id: str) -> list[tuple[str, str, int]]:
+        """How often each tool stands how in a thread, one message left out: (tool, standing, count)."""
 
     def policy(self, version: str) -> str | None:
         """The policy document that was stored under a version."""

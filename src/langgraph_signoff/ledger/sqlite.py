@@ -37,7 +37,7 @@ ADD_LEASE = "INSERT OR IGNORE INTO leases (name, token, owner, until) VALUES (?,
 MOVE_LEASE = "UPDATE leases SET token = ?, owner = ?, until = ? WHERE name = ? AND token = ? AND until = ?"
 DROP_LEASE = "DELETE FROM leases WHERE name = ? AND token = ? AND until = ?"
 FIND_IDS = "SELECT id FROM standings WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
-TALLY = "SELECT tool, standing, count(*) FROM standings WHERE thread_id = ? GROUP BY tool, standing"
+TALLY = "SELECT tool, standing, count(*) FROM standings WHERE thread_id = ? AND message_id <> ? GROUP BY tool, standing"
 ERASE = "UPDATE contents SET salt = NULL, data = NULL WHERE data IS NOT NULL AND hash IN (SELECT content FROM entries WHERE stream = ?)"
 READ_SCHEMA = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
 
@@ -93,9 +93,9 @@ class SqliteLedger:
         """At most two ticket ids that begin with `prefix`."""
         return [row[0] for row in self._read(FIND_IDS, (prefix, prefix + "\x7f"))]
 
-    def tally(self, thread_id: str) -> list[tuple[str, str, int]]:
-        """How often each tool stands how in a thread."""
-        return self._read(TALLY, (thread_id,))
+    def tally(self, thread_id: str, message_id: str) -> list[tuple[str, str, int]]:
+        """How often each tool stands how in a thread, one message left out."""
+        return self._read(TALLY, (thread_id, message_id))
 
     def policy(self, version: str) -> str | None:
         """The policy document of a version."""

@@ -1,0 +1,233 @@
+"""The claim around the tool itself: inside every wrapper, retry and error handler that stands around a tool call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from langgraph.errors import GraphBubbleUp
+from langgraph.func import task
+from pydantic import ConfigDict, PrivateAttr, ValidationError
+
+from langgraph_signoff.canonical import digest
+from langgraph_signoff.errors import SignoffError, UngatedCall
+from langgraph_signoff.law import Case
+from langgraph_signoff.nodes.heart import CURRENT, Heart
+from langgraph_signoff.nodes.messages import keep_result
+from langgraph_signoff.nodes.schema import ToolSchema
+from langgraph_signoff.nodes.steps import Work, adrive, drive
+from langgraph_signoff.nodes.turn import Call, Scene
+from langgraph_signoff.vocabulary import CurrentAction
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What a gated tool finds when its node runs it: the calls of this turn, and how to name one that is not among them."""
+
+    scene: Scene
+    calls: tuple[Call, ...]
+    index: Callable[[Any], int]
+
+    def find(self, proposed: dict[str, Any], tool: str, schema: ToolSchema) -> Call:
+        """The admitted call with this id, tool and arguments; a new one, not yet ruled on, if a wrapper changed them."""
+        hash_ = digest(tool, schema.proposed(proposed["args"]))
+        for call in self.calls:
+            if call.action.call_id == (proposed["id"] or "") and call.action.digest == hash_:
+                return call
+        return self.scene.call(proposed, self.index(proposed), tool, schema)  # type: ignore[arg-type]  # a tool call dict
+
+
+PASSAGE: ContextVar[Passage | None] = ContextVar("signoff_passage", default=None)
+
+
+class Stopped(GraphBubbleUp):
+    """Carries an error of ours past error handlers that would make a message of it; the node takes it out again."""
+
+    def __init__(self, error: SignoffError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class GatedTool(BaseTool):
+    """A tool behind the gate. To models and to ToolNode it looks like the tool it guards."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    _inner: BaseTool = PrivateAttr()
+    _heart: Heart = PrivateAttr()
+    _schema: ToolSchema = PrivateAttr()
+
+    @classmethod
+    def around(cls, inner: BaseTool, heart: Heart) -> GatedTool:
+        """A gate around `inner`; one that is gated already stays as it is."""
+        if isinstance(inner, GatedTool):
+            return inner
+        fields = {name: getattr(inner, name) for name in _SHOWN_FIELDS if hasattr(inner, name)}
+        gated = cls(**fields)
+        gated._inner, gated._heart, gated._schema = inner, heart, ToolSchema(inner)
+        return gated
+
+    @property
+    def schema_of_call(self) -> ToolSchema:
+        """How the guarded tool parses its arguments."""
+        return self._schema
+
+    @property
+    def func(self) -> Callable[..., Any] | None:
+        """The guarded tool's function, which ToolNode reads to learn what to inject."""
+        return getattr(self._inner, "func", None)
+
+    @property
+    def coroutine(self) -> Callable[..., Any] | None:
+        """The guarded tool's coroutine function."""
+        return getattr(self._inner, "coroutine", None)
+
+    def get_input_schema(self, config: RunnableConfig | None = None) -> Any:
+        """The guarded tool's own."""
+        return self._inner.get_input_schema(config)
+
+    @property
+    def tool_call_schema(self) -> Any:
+        """The guarded tool's own."""
+        return self._inner.tool_call_schema
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """Runs the tool if the record permits it. Raises UngatedCall outside of a gated node."""
+        try:
+            found = self._find(input)
+            if isinstance(found, ToolMessage):
+                return found
+            return drive(self._heart.perform(found, _ToolDoor(self, input, config, kwargs)))
+        except SignoffError as error:
+            raise Stopped(error) from error
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """The same. A tool without an async form runs in a thread that records its outcome even if nobody waits for it."""
+        if not _is_async(self._inner):
+            return await asyncio.to_thread(self.invoke, input, config, **kwargs)
+        try:
+            found = self._find(input)
+            if isinstance(found, ToolMessage):
+                return found
+            return await adrive(self._heart.perform(found, _ToolDoor(self, input, config, kwargs)))
+        except SignoffError as error:
+            raise Stopped(error) from error
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  # BaseTool's signature
+        raise UngatedCall(_UNGATED.format(self.name))
+
+    def _find(self, proposed: Any) -> Call | ToolMessage:
+        passage = PASSAGE.get()
+        if passage is None or not (isinstance(proposed, dict) and proposed.get("type") == "tool_call"):
+            raise UngatedCall(_UNGATED.format(self.name))
+        try:
+            return passage.find(proposed, self.name, self._schema)
+        except ValidationError as error:
+            return self._refused_by_schema(error, proposed)
+        except Exception as error:
+            if type(error).__module__.startswith("jsonschema"):
+                return _error_message(f"Error invoking tool '{self.name}': {error.args[0]}", self.name, proposed["id"])
+            raise
+
+    def _refused_by_schema(self, error: ValidationError, proposed: dict[str, Any]) -> ToolMessage:
+        match self._inner.handle_validation_error:
+            case None | False:
+                raise error
+            case True:
+                text = "Tool input validation error"
+            case str() as text:
+                pass
+            case handler:
+                text = handler(error)
+        return _error_message(text, self.name, proposed["id"])
+
+
+class _ToolDoor:
+    """What the heart needs to know of one tool call."""
+
+    def __init__(
+        self, tool: GatedTool, input: dict[str, Any], config: RunnableConfig | None, more: dict[str, Any]
+    ) -> None:
+        self._tool, self._input, self._config, self._more = tool, input, config, more
+        self.name, self.call_id = tool.name, input["id"] or ""
+
+    def parse(self, args: dict[str, Any]) -> dict[str, Any]:
+        return self._tool._schema.parse(args)
+
+    def fit(self, case: Case) -> dict[str, Any] | None:
+        schema = self._tool._schema
+        try:
+            args = schema.complete(case.args, case.parsed)
+            return args if schema.same(schema.parse(args), case.parsed) else None
+        except Exception:
+            return None
+
+    def work(self, args: dict[str, Any] | None, about: CurrentAction | None, *, apart: bool) -> Work:
+        inner, config, more = self._tool._inner, self._config, self._more
+        given = self._input if args is None else {**self._input, "args": self._with_injected(args)}
+
+        def do() -> Any:
+            return inner.invoke(given, config, **more)
+
+        async def ado() -> Any:
+            return await inner.ainvoke(given, config, **more)
+
+        return Work(*(_apart(do, ado, self.name) if apart else (do, ado)), CURRENT, about)
+
+    def _with_injected(self, args: dict[str, Any]) -> dict[str, Any]:
+        injected = {key: value for key, value in self._input["args"].items() if key in self._tool._schema.injected}
+        return {**args, **injected}
+
+
+def _apart(do: Callable[[], Any], ado: Callable[[], Awaitable[Any]], name: str) -> tuple[Any, Any]:
+    # A called task counts its own pauses. What it returns must be what LangGraph can serialize.
+    def run() -> Any:
+        return keep_result(do())[1]
+
+    async def arun() -> Any:
+        return keep_result(await ado())[1]
+
+    return lambda: task(run, name=f"{name}:run")().result(), task(arun, name=f"{name}:run")
+
+
+_SHOWN_FIELDS = ("name", "description", "args_schema", "return_direct", "response_format", "tags", "metadata", "extras")
+
+_UNGATED = "{} is gated and runs only inside its gated node, as a call that a message of the thread proposes"
+
+
+def _error_message(text: str, name: str, call_id: str | None) -> ToolMessage:
+    return ToolMessage(text, name=name, tool_call_id=call_id or "", status="error")
+
+
+def _is_async(tool: BaseTool) -> bool:
+    if hasattr(tool, "coroutine"):
+        return tool.coroutine is not None
+    return type(tool)._arun is not BaseTool._arun
+
+
+def run_inside(passage: Passage, body: Callable[[], Any]) -> Any:
+    """Runs `body` with a passage set, and takes an error of ours out of its wrapping."""
+    token = PASSAGE.set(passage)
+    try:
+        return body()
+    except Stopped as stopped:
+        raise stopped.error from stopped.error.__cause__
+    finally:
+        PASSAGE.reset(token)
+
+
+async def arun_inside(passage: Passage, body: Callable[[], Awaitable[Any]]) -> Any:
+    """The same for async."""
+    token = PASSAGE.set(passage)
+    try:
+        return await body()
+    except Stopped as stopped:
+        raise stopped.error from stopped.error.__cause__
+    finally:
+        PASSAGE.reset(token)

@@ -1,0 +1,262 @@
+"""The heart: rule, open, wait, claim, run, record. Written once; every door carries arguments to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from langgraph.errors import GraphBubbleUp, ParentCommand
+
+from langgraph_signoff.canonical import digest
+from langgraph_signoff.claims import Claims
+from langgraph_signoff.desk import Desk, Opening
+from langgraph_signoff.errors import StillRunning
+from langgraph_signoff.law import Case, Say, settled
+from langgraph_signoff.ledger import Draft, Query
+from langgraph_signoff.nodes import messages
+from langgraph_signoff.nodes.payload import pause
+from langgraph_signoff.nodes.steps import Ask, Io, Sleep, Steps, Work
+from langgraph_signoff.nodes.turn import Call, identified
+from langgraph_signoff.policy import Policy
+from langgraph_signoff.vocabulary import Answer, Counts, CurrentAction, Happened, Ruling, Standing, Verdict
+
+Probe = Callable[[CurrentAction], Happened | Answer | None]
+"""Asked whether a call whose runner died has happened: `Happened(result)`, `Answer.DID_NOT_HAPPEN`, or None for unknown."""
+
+CURRENT: ContextVar[CurrentAction | None] = ContextVar("signoff_current_action", default=None)
+
+_POLL = 0.05  # seconds between two looks at a call that somebody else runs
+
+
+class Door(Protocol):
+    """What a placement of the gate knows about the work behind it."""
+
+    name: str
+    call_id: str
+
+    def fit(self, case: Case) -> dict[str, Any] | None:
+        """The arguments to run with, or None if they no longer parse to what the case shows."""
+
+    def parse(self, args: dict[str, Any]) -> dict[str, Any]:
+        """What the tool would get from these arguments, as JSON."""
+
+    def work(self, args: dict[str, Any] | None, about: CurrentAction | None, *, apart: bool) -> Work:
+        """The work, ready to be run. `apart`: with a counter of its own for the pauses it may make."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heart:
+    """Lets a call through, asks, or refuses."""
+
+    desk: Desk
+    claims: Claims
+    policy: Policy
+    probes: Mapping[str, Probe]
+
+    # Rule, open, wait -------------------------------------------------------------------------------------------------
+
+    def admit(self, calls: Sequence[Call]) -> Steps[None]:
+        """Rules on the calls of a turn, opens their tickets in one transaction, and waits for all of them in one pause."""
+        yield from self.rule(calls)
+        while waiting := (yield Io(partial(self._undecided, [c for c in calls if not c.is_free]))):
+            yield Ask(pause(waiting))
+
+    def rule(self, calls: Sequence[Call]) -> Steps[None]:
+        """Gives each call its ruling: the one on record, or the policy's, which is put on record if it needs to be."""
+        known = yield Io(partial(self._look, calls))
+        for call in calls:
+            call.known = call.id in known
+            call.ruling = None if call.known else self._rule(call)
+        fresh = [identified(c) for c in calls if not c.known and not c.is_free]
+        if fresh:
+            yield Io(partial(self._open, fresh))
+            for call in fresh:
+                call.known = True
+
+    def _look(self, calls: Sequence[Call]) -> Any:
+        named = [call.id for call in calls if not call.trouble]
+        return self.desk.ledger.rows(named) if named else {}
+
+    def _rule(self, call: Call) -> Ruling:
+        history = self._history(call) if self.policy.needs_history(call.action.tool) else Counts()
+        return self.policy.rule(call.action, now=self.desk.clock(), history=history)
+
+    def _history(self, call: Call) -> Counts:
+        before = self.desk.counts(call.action.thread_id, call.action.message_id)
+        proposed = dict(before.proposed)
+        for tool in call.siblings:
+            proposed[tool] = proposed.get(tool, 0) + 1
+        return before.model_copy(update={"proposed": proposed})
+
+    def _open(self, calls: Sequence[Call]) -> None:
+        taken: set[str] = set()
+        openings = [self._opening(call, taken) for call in calls]
+        self.desk.open(openings, policy=(self.policy.version, self.policy.document))
+
+    def _opening(self, call: Call, taken: set[str]) -> Opening:
+        assert call.ruling is not None, "rule() has just set it"
+        action, ruling = call.action, call.ruling
+        if ruling.mode != "review":
+            return Opening(call.id, action, ruling)
+        earlier = self.desk.ledger.find(Query(thread_id=action.thread_id, tool=action.tool, limit=1000))
+        rejected = [
+            r
+            for r in earlier
+            if r.standing == Standing.REJECTED and r.digest == action.digest and r.turn == action.turn
+        ]
+        if len(rejected) > ruling.requirements.reask:
+            return Opening(call.id, action, _denial(ruling, "rejected_before"))
+        answered = {row.previous for row in earlier}
+        back = [r for r in earlier if r.standing == Standing.RETURNED and r.id not in answered | taken]
+        if not back:
+            return Opening(call.id, action, ruling)
+        previous = max(back, key=lambda row: row.opened_at)
+        taken.add(previous.id)
+        if previous.round > ruling.requirements.max_revisions:
+            return Opening(call.id, action, _denial(ruling, "no_revisions_left"), previous.id, previous.round + 1)
+        return Opening(call.id, action, ruling, previous.id, previous.round + 1, self._difference(previous.id, call))
+
+    def _difference(self, previous: str, call: Call) -> Sequence[Mapping[str, Any]]:
+        import jsonpatch
+
+        return list(jsonpatch.make_patch(self.desk.case(previous).parsed, call.action.parsed))
+
+    def _undecided(self, calls: Sequence[Call]) -> list[Case]:
+        rows = self.desk.ledger.rows([call.id for call in calls]) if calls else {}
+        pending = [id_ for id_, row in rows.items() if row.standing == Standing.PENDING]
+        cases = [self.desk.case(call.id) for call in calls if call.id in pending]
+        return [case for case in cases if case.standing is Standing.PENDING]
+
+    # Claim, run, record -----------------------------------------------------------------------------------------------
+
+    def perform(self, call: Call, door: Door) -> Steps[Any]:
+        """Runs a call if the record permits it, at most once per approval; otherwise answers from the record.
+
+        Raises StillRunning if somebody alive is running it and does not finish while the second runner waits.
+        """
+        if call.ruling is None and not call.known:
+            call.here = True
+            yield from self.admit([call])
+        if call.is_free:
+            return (yield door.work(None, None, apart=False))
+        if call.ruling and call.ruling.mode == "allow" and not call.ruling.once:
+            return (yield from self._run_recorded(call, door))
+        end = time.monotonic() + self.claims.wait
+        while True:
+            case, granted = yield Io(partial(self.claims.claim, call.id))
+            if granted:
+                args = door.fit(case)
+                if args is not None:
+                    return (yield from self._run(case, door, args, apart=call.here))
+                yield Io(partial(self._amend, case, call, door))
+            elif case.standing is Standing.RUNNING:
+                if time.monotonic() > end:
+                    raise StillRunning(f"ticket {case.id[:12]} is being run by somebody else; try again later")
+                yield Sleep(_POLL)
+            elif case.standing is Standing.PENDING:
+                call.here = True
+                yield Ask(pause([case]))
+            elif case.standing is Standing.IN_DOUBT and not case.told_unknown:
+                call.here = True
+                yield from self._inquire(case, door)
+            else:
+                return self._from_record(case, door)
+
+    def _run_recorded(self, call: Call, door: Door) -> Steps[Any]:
+        case = yield Io(partial(self.desk.case, call.id))
+        return (yield from self._run(case, door, None, apart=call.here))
+
+    def _run(self, case: Case, door: Door, args: dict[str, Any] | None, *, apart: bool) -> Steps[Any]:
+        # A pause of ours earlier in this task has used up the first number of its counter.
+        work = door.work(args, _about(case), apart=apart or case.doubted_at is not None or case.generation > 1)
+        try:
+            response = yield work
+        except ParentCommand as command:
+            contents, _ = messages.keep_result(command.args[0])
+            yield Io(partial(self.claims.record, case, Standing.EXECUTED, {**contents, "bubbles": True}))
+            raise
+        except GraphBubbleUp:
+            yield Io(partial(self.claims.suspend, case))
+            raise
+        except Exception as error:
+            yield Io(partial(self.claims.record, case, Standing.FAILED, messages.keep_error(error)))
+            raise
+        except BaseException:
+            yield Io(partial(self.claims.doubt if work.started else self.claims.release, case))
+            raise
+        contents, response = messages.keep_result(response)
+        standing = Standing.FAILED if getattr(response, "status", "") == "error" else Standing.EXECUTED
+        yield Io(partial(self.claims.record, case, standing, contents))
+        return messages.with_note(response, case, door.call_id)
+
+    def _amend(self, case: Case, call: Call, door: Door) -> None:
+        """Asks again when the arguments no longer parse to what was shown: nothing else was approved."""
+        parsed = door.parse(case.args)
+        action = call.action.model_copy(update={"args": case.args, "parsed": parsed})
+        ruling = self.policy.rule(action, now=self.desk.clock(), history=Counts())
+        if ruling.mode != "deny":
+            ruling = ruling.model_copy(update={"mode": "review", "reason_code": "arguments_changed"})
+        edit = {
+            "args": case.args,
+            "parsed": parsed,
+            "digest": digest(action.tool, {"args": case.args, "parsed": parsed}),
+        }
+        drafts = [
+            Draft("released", {"attempt": case.attempts}),
+            Draft("amended", {"ruling": ruling.model_dump(mode="json")}, {"edit": edit}),
+        ]
+        self.claims.give_back(case, drafts)
+
+    def _inquire(self, case: Case, door: Door) -> Steps[None]:
+        probe = self.probes.get(door.name)
+        found = (yield Io(partial(_ask_probe, probe, _about(case)))) if probe else None
+        if found is None:
+            yield Ask(pause([case]))
+            return
+        answer, result = (Answer.HAPPENED, found.result) if isinstance(found, Happened) else (Answer(found), None)
+        yield Io(partial(self.desk.write, case.id, partial(_settle_by_probe, answer=answer, result=result)))
+
+    def _from_record(self, case: Case, door: Door) -> Any:
+        if case.standing is Standing.IN_DOUBT:
+            return messages.unknown_outcome(case, name=door.name, call_id=door.call_id)
+        if case.standing not in (Standing.EXECUTED, Standing.FAILED):
+            return messages.refusal(case, name=door.name, call_id=door.call_id)
+        if case.standing is Standing.FAILED and (error := messages.kept_error(case)):
+            raise error
+        kept = messages.kept_result(case, name=door.name, call_id=door.call_id)
+        if case.result.get("bubbles"):
+            raise ParentCommand(kept)
+        return messages.with_note(kept, case, door.call_id)
+
+
+def _denial(ruling: Ruling, reason_code: str) -> Ruling:
+    return ruling.model_copy(update={"mode": "deny", "reason_code": reason_code})
+
+
+def _about(case: Case) -> CurrentAction:
+    approvers = (by for by, verdict in case.verdicts().items() if verdict is not Verdict.REJECT)
+    return CurrentAction(
+        ticket_id=case.id,
+        key=f"{case.id}-{case.generation}",
+        tool=case.opening["tool"],
+        args=case.parsed,
+        thread_id=case.opening["thread_id"],
+        attempt=max(1, case.attempts),
+        approved_by=tuple(approvers),
+    )
+
+
+def _ask_probe(probe: Probe, about: CurrentAction) -> Happened | Answer | None:
+    try:
+        return probe(about)
+    except Exception:
+        return None  # a probe that fails knows nothing: a person is asked
+
+
+def _settle_by_probe(case: Case, *, answer: Answer, result: Any) -> list[Draft]:
+    say = Say(Verdict.COMMENT, by="verify", digest=case.digest, reason="the tool's own probe")
+    return settled(case, answer, say, result)

@@ -1,0 +1,181 @@
+"""What the model is told, and how an outcome is kept so that a second runner gets the same."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.types import Command
+from pydantic_core import to_jsonable_python
+
+from langgraph_signoff.law import Case
+from langgraph_signoff.vocabulary import Standing, Verdict, mask
+
+_SERDE = JsonPlusSerializer()
+
+
+class RecordedFailure(Exception):
+    """A tool failed under this approval before; it looks like the error that was raised then."""
+
+    def __init__(self, text: str, representation: str) -> None:
+        super().__init__(text)
+        self._representation = representation
+
+    def __repr__(self) -> str:
+        return self._representation
+
+
+def keep_result(response: Any) -> tuple[dict[str, Any], Any]:
+    """The contents of an `executed` entry, and what the graph gets: what cannot be serialized is told by its text."""
+    try:
+        kind, blob = _SERDE.dumps_typed(response)
+    except Exception as error:
+        response = as_text(response, error)
+        kind, blob = _SERDE.dumps_typed(response)
+    return {"rendering": _rendering(response), "kind": kind, "blob": base64.b64encode(blob).decode()}, response
+
+
+def kept_result(case: Case, *, name: str, call_id: str) -> Any:
+    """What an `executed` or `failed` entry gives a second runner."""
+    contents = case.result
+    if "blob" in contents:
+        kept = _SERDE.loads_typed((contents["kind"], base64.b64decode(contents["blob"])))
+        # A tool may return what ToolNode refuses; the thread must finish all the same.
+        return kept if isinstance(kept, (ToolMessage, Command, list)) else _message(str(kept), name, call_id, "success")
+    if case.standing is Standing.EXECUTED:
+        return _message(_settled_text(case), name, call_id, "success")
+    return _message(f"{name} was not completed: {case.outcome.error if case.outcome else ''}.", name, call_id, "error")
+
+
+def keep_error(error: BaseException) -> dict[str, Any]:
+    """The contents of a `failed` entry."""
+    return {"error": str(error) or type(error).__name__, "type": type(error).__name__, "repr": repr(error)}
+
+
+def kept_error(case: Case) -> RecordedFailure | None:
+    """The error that a failed call raised, or None if it failed in another way."""
+    contents = case.result
+    return RecordedFailure(contents["error"], contents["repr"]) if "repr" in contents else None
+
+
+def as_text(response: Any, error: Exception) -> Any:
+    """A response without what the serializer refuses: its messages' text, their artifacts dropped."""
+    if isinstance(response, ToolMessage):
+        note = f"{response.text}\n(An attachment could not be kept: {error})".strip()
+        return ToolMessage(note, name=response.name, tool_call_id=response.tool_call_id, status=response.status)
+    if isinstance(response, list):
+        return [as_text(item, error) for item in response]
+    if isinstance(response, Command) and isinstance(response.update, dict):
+        update = {key: _as_plain(value, error) for key, value in response.update.items()}
+        return Command(graph=response.graph, update=update, goto=response.goto)
+    return str(response)
+
+
+def _as_plain(value: Any, error: Exception) -> Any:
+    if isinstance(value, (list, ToolMessage)):
+        return as_text(value, error) if isinstance(value, ToolMessage) else [_as_plain(item, error) for item in value]
+    try:
+        _SERDE.dumps_typed(value)
+    except Exception:
+        return str(value)
+    return value
+
+
+def refusal(case: Case, *, name: str, call_id: str) -> ToolMessage:
+    """What the model is told of a call that did not run: what happened, and what it may do."""
+    return _message(_REFUSALS[case.standing](case, name), name, call_id, "error")
+
+
+def unknown_outcome(case: Case, *, name: str, call_id: str) -> ToolMessage:
+    """What the model is told when nobody could say in time whether the call happened."""
+    text = (
+        f"It is unknown whether {name} happened: its run was cut off, and nobody could say in time (ticket {case.id[:12]}). "
+        "Do not repeat it. Tell the user that it must be checked."
+    )
+    return _message(text, name, call_id, "error")
+
+
+def with_note(response: Any, case: Case, call_id: str) -> Any:
+    """The response, with a note of what really ran if a reviewer changed the arguments."""
+    if case.args == case.action.get("args"):
+        return response
+    ran = json.dumps(mask(case.parsed, case.ruling.redact), ensure_ascii=False)
+    note = f"(A reviewer changed the call; it ran with {ran}.)"
+    return _noted(response, note, call_id)
+
+
+def _noted(response: Any, note: str, call_id: str) -> Any:
+    if isinstance(response, ToolMessage) and response.tool_call_id == call_id:
+        content = response.content
+        new = f"{content}\n{note}" if isinstance(content, str) else [*content, {"type": "text", "text": note}]
+        return response.model_copy(update={"content": new})
+    if isinstance(response, list):
+        return [_noted(item, note, call_id) for item in response]
+    if isinstance(response, Command) and isinstance(response.update, dict):
+        update = {key: _noted(value, note, call_id) for key, value in response.update.items()}
+        return Command(graph=response.graph, update=update, goto=response.goto, resume=response.resume)
+    return response
+
+
+def _message(text: str, name: str, call_id: str, status: Any) -> ToolMessage:
+    return ToolMessage(text, name=name, tool_call_id=call_id, status=status)
+
+
+def _rendering(response: Any) -> Any:
+    if isinstance(response, ToolMessage):
+        return response.content
+    return to_jsonable_python(response, fallback=str, inf_nan_mode="constants", bytes_mode="base64")
+
+
+def _settled_text(case: Case) -> str:
+    by = case.outcome.by if case.outcome else ""
+    result = case.outcome.result if case.outcome else None
+    text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+    return (
+        f"{text}\n(The run was cut off; {by} says that the call happened.)"
+        if result is not None
+        else f"It happened, says {by}."
+    )
+
+
+def _rejected(case: Case, name: str) -> str:
+    who = " and ".join(dict.fromkeys(d.by for d in case.decisions if d.verdict is Verdict.REJECT))
+    return f"{name} was not run: rejected by {who}{_because(case)}. Do not propose the same call again unless the user asks for it."
+
+
+def _returned(case: Case, name: str) -> str:
+    return f"{name} was not run: {case.decisions[-1].by} sent it back{_because(case)}. You may propose it again with that in mind."
+
+
+def _denied(case: Case, name: str) -> str:
+    return f"{name} was not run: the policy does not permit this call ({case.ruling.reason_code}). Do not propose it again."
+
+
+def _expired(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every refusal
+    return f"{name} was not run: nobody decided in time. Tell the user; propose it again only if they ask for it."
+
+
+def _lapsed(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every refusal
+    return f"{name} was not run: its approval was not used in time. You may propose it again."
+
+
+def _withdrawn(case: Case, name: str) -> str:
+    return f"{name} was not run: the request was withdrawn{_because(case)}."
+
+
+def _because(case: Case) -> str:
+    return f": {case.why}" if case.why else ""
+
+
+_REFUSALS: dict[Standing, Callable[[Case, str], str]] = {
+    Standing.REJECTED: _rejected,
+    Standing.RETURNED: _returned,
+    Standing.DENIED: _denied,
+    Standing.EXPIRED: _expired,
+    Standing.LAPSED: _lapsed,
+    Standing.WITHDRAWN: _withdrawn,
+}

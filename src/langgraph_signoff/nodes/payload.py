@@ -1,0 +1,49 @@
+"""What a pause shows: LangChain's `HITLRequest`, so that existing clients display it, with our ticket ids beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langgraph_signoff.law import Case
+from langgraph_signoff.view import to_ticket
+from langgraph_signoff.vocabulary import Standing, Ticket
+
+KEY = "signoff"
+"""The key of an interrupt's value that marks it as ours: `{"kind": "approval"|"doubt", "tickets": [ids]}`."""
+
+_DECISIONS = ["approve", "edit", "reject"]
+
+
+def pause(cases: Sequence[Case]) -> dict[str, Any]:
+    """The value of one interrupt that shows these tickets, in their order."""
+    tickets = [to_ticket(case) for case in cases]
+    kind = "doubt" if any(ticket.standing is Standing.IN_DOUBT for ticket in tickets) else "approval"
+    return {
+        "action_requests": [_request(ticket) for ticket in tickets],
+        "review_configs": [_config(ticket) for ticket in tickets],
+        KEY: {"kind": kind, "tickets": [ticket.id for ticket in tickets]},
+    }
+
+
+def tickets_of(value: Any) -> list[str]:
+    """The ticket ids that an interrupt's value names; empty if the interrupt is not ours."""
+    mark = value.get(KEY) if isinstance(value, dict) else None
+    ids = mark.get("tickets") if isinstance(mark, dict) else None
+    return [str(id_) for id_ in ids] if isinstance(ids, list) else []
+
+
+def _request(ticket: Ticket) -> dict[str, Any]:
+    return {"name": ticket.tool, "args": ticket.args, "description": _description(ticket)}
+
+
+def _config(ticket: Ticket) -> dict[str, Any]:
+    doubt = ticket.standing is Standing.IN_DOUBT
+    return {"action_name": ticket.tool, "allowed_decisions": ["respond"] if doubt else _DECISIONS}
+
+
+def _description(ticket: Ticket) -> str:
+    if ticket.standing is Standing.IN_DOUBT:
+        return f"Did {ticket.tool} happen? Its run was cut off. Settle ticket {ticket.id[:12]}."
+    what = ticket.description or f"{ticket.tool} needs a decision"
+    return f"{what} ({ticket.reason_code}). Decide ticket {ticket.id[:12]}."

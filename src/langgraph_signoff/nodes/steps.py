@@ -1,0 +1,151 @@
+"""What the heart asks of the world, one step at a time, so that it is written once for sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from langgraph.types import interrupt
+
+T = TypeVar("T")
+
+
+class Step(Protocol):
+    """Something that the heart wants done before it goes on."""
+
+    def run(self) -> Any:
+        """Does it here and now."""
+
+    async def arun(self) -> Any:
+        """Does it without blocking the loop."""
+
+
+Steps = Generator[Step, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Io:
+    """A call of the ledger: it runs to its end even when the caller is cancelled, and the heart learns its result."""
+
+    call: Callable[[], Any]
+
+    def run(self) -> Any:
+        """Calls."""
+        return self.call()
+
+    async def arun(self) -> Any:
+        """Calls in a thread."""
+        return await asyncio.to_thread(self.call)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A pause of the graph. Its answer is a knock: it says that there may be news, nothing more."""
+
+    value: dict[str, Any]
+
+    def run(self) -> None:
+        """Pauses, or returns if this pause was answered before."""
+        interrupt(self.value)
+
+    async def arun(self) -> None:
+        """The same."""
+        interrupt(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """A wait, in seconds."""
+
+    seconds: float
+
+    def run(self) -> None:
+        """Waits."""
+        time.sleep(self.seconds)
+
+    async def arun(self) -> None:
+        """Waits without blocking the loop."""
+        await asyncio.sleep(self.seconds)
+
+
+class Work:
+    """The guarded work itself. `started` tells whether it may have had an effect."""
+
+    def __init__(
+        self, do: Callable[[], Any], ado: Callable[[], Awaitable[Any]], current: ContextVar[Any], about: Any
+    ) -> None:
+        self._do, self._ado, self._current, self._about = do, ado, current, about
+        self.started = False
+
+    def run(self) -> Any:
+        """Runs it, with `current_action()` set."""
+        token = self._current.set(self._about)
+        self.started = True
+        try:
+            return self._do()
+        finally:
+            self._current.reset(token)
+
+    async def arun(self) -> Any:
+        """Runs its async form, with `current_action()` set."""
+        token = self._current.set(self._about)
+        self.started = True
+        try:
+            return await self._ado()
+        finally:
+            self._current.reset(token)
+
+
+def drive(steps: Steps[T]) -> T:
+    """Does every step here and now; the result of the last."""
+    value, error = None, None
+    while True:
+        try:
+            step = steps.throw(error) if error else steps.send(value)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # the generator's return type is T
+        value, error = None, None
+        try:
+            value = step.run()
+        except BaseException as raised:
+            error = raised
+
+
+async def adrive(steps: Steps[T]) -> T:
+    """Does every step without blocking the loop. A cancellation waits for a ledger call that is under way."""
+    value: Any = None
+    error: BaseException | None = None
+    cancelled: asyncio.CancelledError | None = None
+    while True:
+        try:
+            step = steps.throw(error) if error else steps.send(value)
+        except StopIteration as done:
+            if cancelled:
+                raise cancelled from None
+            return done.value  # type: ignore[no-any-return]  # the generator's return type is T
+        value, error = None, None
+        try:
+            if isinstance(step, Io):
+                value, cancelled = await _to_the_end(step, cancelled)
+            elif cancelled:
+                raise cancelled
+            else:
+                value = await step.arun()
+        except BaseException as raised:
+            error = raised
+            cancelled = None if raised is cancelled else cancelled
+
+
+async def _to_the_end(step: Io, cancelled: asyncio.CancelledError | None) -> tuple[Any, asyncio.CancelledError | None]:
+    task = asyncio.ensure_future(step.arun())
+    while True:
+        try:
+            return await asyncio.shield(task), cancelled
+        except asyncio.CancelledError as error:
+            if task.cancelled():
+                raise
+            cancelled = error

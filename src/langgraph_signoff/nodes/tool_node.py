@@ -1,0 +1,242 @@
+"""The gated tool node: a drop-in for `langgraph.prebuilt.ToolNode`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+from langchain_core.messages import AIMessage, ToolCall, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from langchain_core.tools import tool as create_tool
+from langgraph.config import get_config
+from langgraph.func import task
+from langgraph.prebuilt import ToolNode
+from langgraph.prebuilt.tool_node import ToolCallRequest
+from langgraph.runtime import Runtime
+from langgraph.types import Command, Send
+
+from langgraph_signoff.nodes.gated_tool import GatedTool, Passage, arun_inside, run_inside
+from langgraph_signoff.nodes.heart import Heart
+from langgraph_signoff.nodes.messages import RecordedFailure
+from langgraph_signoff.nodes.steps import adrive, drive
+from langgraph_signoff.nodes.turn import (
+    TAG,
+    Call,
+    Scene,
+    index_of,
+    last_human,
+    messages_of,
+    proposing_message,
+    where_from,
+)
+
+Requester = Callable[[Runtime[Any]], str | None]
+"""Whom the agent acts for, from a trusted source: the run's context, or the server's authenticated user."""
+
+
+class GatedToolNode(ToolNode):
+    """A ToolNode whose tools run only as the policy or a person permits.
+
+    Given a whole message, nothing of the turn runs until all its reviewed calls are decided, in one pause that shows them
+    all. Given one call per task (`send_tool_calls`), each call waits for itself alone. `agent` names who acts;
+    `trigger(messages)`, `resource(call)` and `confidence(call)` tell a reviewer more.
+    """
+
+    def __init__(
+        self,
+        tools: Sequence[BaseTool | Callable[..., Any]],
+        *,
+        heart: Heart,
+        requester: Requester | None = None,
+        agent: str = "",
+        trigger: Callable[[Sequence[Any]], str] | None = None,
+        resource: Callable[[ToolCall], str | None] | None = None,
+        confidence: Callable[[ToolCall], float] | None = None,
+        wrap_tool_call: Any = None,
+        awrap_tool_call: Any = None,
+        **options: Any,
+    ) -> None:
+        gated = [GatedTool.around(tool if isinstance(tool, BaseTool) else create_tool(tool), heart) for tool in tools]
+        wrap = _gate_inside(wrap_tool_call, heart) if wrap_tool_call else None
+        awrap = _agate_inside(awrap_tool_call, heart) if awrap_tool_call else None
+        super().__init__(gated, wrap_tool_call=wrap, awrap_tool_call=awrap, **options)
+        self._heart, self._requester, self._agent = heart, requester, agent
+        self._trigger, self._resource, self._confidence = trigger, resource, confidence
+
+    @property
+    def policy_tools(self) -> list[str]:
+        """The names of the tools behind this gate."""
+        return list(self.tools_by_name)
+
+    def _func(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
+        passage = self._passage(input, config, runtime)
+        run_inside(passage, partial(drive, self._heart.admit(passage.calls)))
+        if all(call.is_free for call in passage.calls):
+            return run_inside(passage, lambda: super(GatedToolNode, self)._func(input, config, runtime))
+        futures = [task(body, name=name)() for name, body in self._bodies(input, passage, runtime)]
+        return self._joined([future.result() for future in futures], input)
+
+    async def _afunc(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
+        passage = self._passage(input, config, runtime)
+        await arun_inside(passage, partial(adrive, self._heart.admit(passage.calls)))
+        if all(call.is_free for call in passage.calls):
+            return await arun_inside(passage, lambda: super(GatedToolNode, self)._afunc(input, config, runtime))
+        futures = [task(body, name=name)() for name, body in self._abodies(input, passage, runtime)]
+        return self._joined([await future for future in futures], input)
+
+    def _passage(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Passage:
+        proposed, kind = self._parse_input(input)
+        messages = messages_of(self._extract_state(input, config), self._messages_key)
+        message = proposing_message(messages, proposed[0] if kind == "tool_calls" and proposed else None)
+        scene = self._scene(message, messages, config, runtime)
+        calls = [
+            self._call(scene, call, self._index(message, call, place, kind)) for place, call in enumerate(proposed)
+        ]
+        return Passage(scene, tuple(call for call in calls if call), partial(index_of, message))
+
+    def _index(self, message: AIMessage | None, call: ToolCall, place: int, kind: str) -> int:
+        return index_of(message, call) if kind == "tool_calls" else place
+
+    def _scene(
+        self, message: AIMessage | None, messages: Sequence[Any], config: RunnableConfig, runtime: Runtime[Any]
+    ) -> Scene:
+        thread_id, trouble = where_from(config)
+        turn, trigger = last_human(messages)
+        graph = str(config.get("metadata", {}).get("graph_id") or "")
+        return Scene(
+            thread_id=thread_id,
+            message=message,
+            turn=turn,
+            trigger=self._trigger(messages) if self._trigger else trigger,
+            graph=graph,
+            agent=self._agent or (message.name if message and message.name else ""),
+            requester=self._requester(runtime) if self._requester else _server_user(runtime),
+            trouble=trouble,
+            resource=self._resource,
+            confidence=self._confidence,
+        )
+
+    def _call(self, scene: Scene, proposed: ToolCall, index: int) -> Call | None:
+        tool = self.tools_by_name.get(proposed["name"])
+        if not isinstance(tool, GatedTool):
+            return None  # ToolNode answers for a tool that nobody registered
+        try:
+            return scene.call(proposed, index, tool.name, tool.schema_of_call)
+        except Exception:
+            return None  # the gated tool meets the same error again, where ToolNode makes its own message of it
+
+    def _bodies(self, input: Any, passage: Passage, runtime: Runtime[Any]) -> list[tuple[str, Callable[[], Any]]]:
+        bodies = []
+        for name, one, alone in self._apart(input, passage):
+
+            def body(one: Any = one, alone: Passage = alone) -> Any:
+                run = partial(super(GatedToolNode, self)._func, one, get_config(), runtime)
+                return _finished(partial(run_inside, alone, run), one)
+
+            bodies.append((name, body))
+        return bodies
+
+    def _abodies(
+        self, input: Any, passage: Passage, runtime: Runtime[Any]
+    ) -> list[tuple[str, Callable[[], Awaitable[Any]]]]:
+        bodies = []
+        for name, one, alone in self._apart(input, passage):
+
+            async def body(one: Any = one, alone: Passage = alone) -> Any:
+                run = partial(super(GatedToolNode, self)._afunc, one, get_config(), runtime)
+                return await _afinished(partial(arun_inside, alone, run), one)
+
+            bodies.append((name, body))
+        return bodies
+
+    def _apart(self, input: Any, passage: Passage) -> list[tuple[str, Any, Passage]]:
+        # One task for each call: it counts its own pauses, and LangGraph keeps what a finished one returned.
+        proposed, kind = self._parse_input(input)
+        parts = []
+        for place, call in enumerate(proposed):
+            own = tuple(c for c in passage.calls if _is(c, call, self._index(passage.scene.message, call, place, kind)))
+            alone = Passage(passage.scene, own, partial(self._index, passage.scene.message, place=place, kind=kind))
+            state = self._extract_state(input, get_config())
+            one = {"__type": "tool_call_with_context", "tool_call": {**call, "type": "tool_call"}, "state": state}
+            parts.append((f"{call['name']}:{place}", one, alone))
+        return parts
+
+    def _joined(self, outputs: list[Any], input: Any) -> Any:
+        _, kind = self._parse_input(input)
+        flat = [item for output in outputs for item in _items(output, self._messages_key)]
+        return self._combine_tool_outputs(flat, kind)
+
+
+def _items(output: Any, key: str) -> list[ToolMessage | Command[Any]]:
+    if isinstance(output, dict):
+        return list(output[key])
+    if isinstance(output, list):
+        return [item for part in output for item in _items(part, key)]
+    return [output]
+
+
+def _is(call: Call, proposed: ToolCall, index: int) -> bool:
+    return call.action.proposal.endswith(f", {index}]") and call.action.call_id == (proposed["id"] or "")
+
+
+def _finished(run: Callable[[], Any], one: Any) -> Any:
+    try:
+        return run()
+    except RecordedFailure as failure:
+        return _told(failure, one)
+
+
+async def _afinished(run: Callable[[], Awaitable[Any]], one: Any) -> Any:
+    try:
+        return await run()
+    except RecordedFailure as failure:
+        return _told(failure, one)
+
+
+def _told(failure: RecordedFailure, one: Any) -> ToolMessage:
+    # The first time the error went through; raised again on every pass, it would keep the thread from ever finishing.
+    call = one["tool_call"]
+    text = f"{call['name']} failed: {failure!r}. It was tried once, as approved, and is not tried again."
+    return ToolMessage(text, name=call["name"], tool_call_id=call["id"], status="error")
+
+
+def _gate_inside(wrap: Any, heart: Heart) -> Any:
+    def wrapped(request: ToolCallRequest, execute: Any) -> Any:
+        return wrap(request, lambda inner: execute(_gated(inner, heart)))
+
+    return wrapped
+
+
+def _agate_inside(wrap: Any, heart: Heart) -> Any:
+    async def wrapped(request: ToolCallRequest, execute: Any) -> Any:
+        return await wrap(request, lambda inner: execute(_gated(inner, heart)))
+
+    return wrapped
+
+
+def _gated(request: ToolCallRequest, heart: Heart) -> ToolCallRequest:
+    # A wrapper may bring a tool of its own; it runs behind the gate like the others.
+    if request.tool is None or isinstance(request.tool, GatedTool):
+        return request
+    return request.override(tool=GatedTool.around(request.tool, heart))
+
+
+def _server_user(runtime: Runtime[Any]) -> str | None:
+    server = getattr(runtime, "server_info", None)
+    return str(server.user.identity) if server and server.user else None
+
+
+def send_tool_calls(
+    state: Any, *, node: str = "tools", messages_key: str = "messages", end: str = "__end__"
+) -> list[Send] | str:
+    """A conditional edge that gives each proposed call a task of its own, so that allowed ones need not wait for others."""
+    messages = messages_of(state, messages_key)
+    message = messages[-1] if messages else None
+    if not isinstance(message, AIMessage) or not message.tool_calls:
+        return end
+    return [
+        Send(node, [{**call, "type": "tool_call", TAG: {"message_id": message.id, "index": index}}])
+        for index, call in enumerate(message.tool_calls)
+    ]

@@ -1,0 +1,150 @@
+"""What the model proposed in one turn, named so that every pass and every replay finds the same tickets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall
+from langchain_core.runnables import RunnableConfig
+
+from langgraph_signoff.canonical import digest
+from langgraph_signoff.errors import Unidentified
+from langgraph_signoff.nodes.schema import ToolSchema
+from langgraph_signoff.vocabulary import Action, Json, Ruling
+
+TAG = "signoff"
+"""The key under which `send_tool_calls` notes where a single call was proposed: `{"message_id":…,"index":…}`."""
+
+_CHECKPOINTER = "__pregel_checkpointer"
+
+
+@dataclass(slots=True)
+class Call:
+    """One proposed call on its way through the gate. `id` is the ticket id it has, or would have."""
+
+    action: Action
+    id: str
+    siblings: tuple[str, ...] = ()
+    ruling: Ruling | None = None
+    known: bool = False
+    here: bool = False
+    trouble: str = ""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the policy lets it run with nothing written, and nothing was."""
+        return not self.known and self.ruling is not None and not self.ruling.needs_record
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where a turn takes place: what every call of it shares."""
+
+    thread_id: str
+    message: AIMessage | None
+    turn: str
+    trigger: str
+    graph: str
+    agent: str
+    requester: str | None
+    trouble: str
+    resource: Callable[[ToolCall], str | None] | None = None
+    confidence: Callable[[ToolCall], float] | None = None
+
+    def call(self, proposed: ToolCall, index: int, tool: str, schema: ToolSchema) -> Call:
+        """The call at `index` of the message. Raises ValidationError if the tool's schema refuses the arguments."""
+        args = schema.proposed(proposed["args"])
+        hash_ = digest(tool, args)
+        message_id = (self.message.id if self.message else None) or ""
+        call_id = proposed["id"] or ""
+        proposal = json.dumps([message_id, call_id, index])
+        action = Action(
+            thread_id=self.thread_id,
+            proposal=proposal,
+            tool=tool,
+            args=args,
+            parsed=schema.parse(args),
+            digest=hash_,
+            message_id=message_id,
+            call_id=call_id,
+            turn=self.turn,
+            graph=self.graph,
+            agent=self.agent,
+            requester=self.requester,
+            resource=self.resource(proposed) if self.resource else None,
+            trigger=self.trigger,
+            confidence=self.confidence(proposed) if self.confidence else 0.0,
+            args_schema=schema.json_schema,
+        )
+        siblings = tuple(c["name"] for c in self.message.tool_calls[:index]) if self.message else ()
+        trouble = self.trouble or ("" if message_id else _NO_MESSAGE_ID)
+        return Call(action, ticket_id(self.thread_id, proposal, hash_), siblings, trouble=trouble)
+
+
+_NO_MESSAGE_ID = "the message that proposes it has no id; keep messages in a channel with add_messages, which gives ids"
+
+
+def ticket_id(thread_id: str, proposal: str, hash_: str) -> str:
+    """128 bits in hex over what names a call: thread, proposal, digest."""
+    return hashlib.sha256(json.dumps([thread_id, proposal, hash_]).encode()).hexdigest()[:32]
+
+
+def identified(call: Call) -> Call:
+    """The call itself. Raises Unidentified if no ticket could be found again for it."""
+    if call.trouble:
+        raise Unidentified(f"{call.action.tool} needs a ticket, but {call.trouble}")
+    return call
+
+
+def where_from(config: RunnableConfig) -> tuple[str, str]:
+    """The thread of a run, and what keeps it from holding a ticket; the second is empty when nothing does."""
+    configurable = config.get("configurable", {})
+    thread_id = str(configurable.get("thread_id") or "")
+    if not thread_id:
+        return "", 'the run has no thread; invoke the graph with {"configurable": {"thread_id": ...}}'
+    if not configurable.get(_CHECKPOINTER):
+        return thread_id, "the graph has no checkpointer; compile it with one"
+    return thread_id, ""
+
+
+def messages_of(state: Any, key: str) -> list[BaseMessage]:
+    """The messages of a graph state: a list, or a dict or object that holds one."""
+    if isinstance(state, list):
+        return [m for m in state if isinstance(m, BaseMessage)]
+    found = state.get(key, []) if isinstance(state, dict) else getattr(state, key, [])
+    return list(found)
+
+
+def proposing_message(messages: Sequence[BaseMessage], call: ToolCall | None = None) -> AIMessage | None:
+    """The last AI message, or the last one that proposes this very call."""
+    for message in reversed(messages):
+        if isinstance(message, AIMessage) and (call is None or _index(message, call) is not None):
+            return message
+    return None
+
+
+def index_of(message: AIMessage | None, call: ToolCall) -> int:
+    """Where a single call stands in its message, 0 if it is not there."""
+    tag: dict[str, Json] = call.get(TAG) or {}  # type: ignore[assignment]  # a key of ours beside ToolCall's own
+    if tag and message is not None and tag.get("message_id") == message.id:
+        return int(tag["index"])
+    return (_index(message, call) if message else None) or 0
+
+
+def _index(message: AIMessage, call: ToolCall) -> int | None:
+    same = [i for i, c in enumerate(message.tool_calls) if c["id"] == call["id"] and c["name"] == call["name"]]
+    exact = [i for i in same if message.tool_calls[i]["args"] == call["args"]]
+    return next(iter(exact or same), None)
+
+
+def last_human(messages: Sequence[BaseMessage]) -> tuple[str, str]:
+    """The id and the text of the last human message, both empty if there is none."""
+    for place in range(len(messages) - 1, -1, -1):
+        message = messages[place]
+        if isinstance(message, HumanMessage):
+            return message.id or f"#{place}", message.text
+    return "", ""

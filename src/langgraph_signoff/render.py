@@ -1,0 +1,149 @@
+"""How tickets and runs read in a terminal and in a notebook: what a person needs to decide in ten seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from html import escape
+
+from langgraph_signoff.vocabulary import Requirements, Risk, Run, Standing, Ticket, Verdict, format_duration
+
+Lines = Iterable[tuple[str, str]]
+
+_SAID = {Verdict.APPROVE: "approved", Verdict.REJECT: "rejected", Verdict.REVISE: "revised", Verdict.COMMENT: "said"}
+
+SHORT_ID = 12  # characters of an id that are shown; the commands take any unique beginning
+
+
+def ticket_text(ticket: Ticket) -> str:
+    """A ticket as aligned lines."""
+    return "\n".join(f"{label:>10}  {line}" for label, line in _broken(ticket_lines(ticket)))
+
+
+def ticket_html(ticket: Ticket) -> str:
+    """A ticket as a small table; every value is escaped."""
+    rows = "".join(
+        f"<tr><th style='text-align:left;vertical-align:top'>{escape(label)}</th>"
+        f"<td style='text-align:left;white-space:pre-wrap'>{escape(value)}</td></tr>"
+        for label, value in ticket_lines(ticket)
+    )
+    return f"<table>{rows}</table>"
+
+
+def run_text(run: Run) -> str:
+    """A run as its status and the tickets it waits for."""
+    parts = [f"{run.status}: thread {run.thread_id}" + (f" ({run.did})" if run.did else "")]
+    parts += [run.error] if run.error else []
+    parts += [f"asks {id_}: {value}" for id_, value in run.questions.items()]
+    return "\n\n".join([*parts, *(ticket_text(ticket) for ticket in run.tickets)])
+
+
+def run_html(run: Run) -> str:
+    """A run as its status and the tickets it waits for."""
+    head = f"<p><b>{escape(run.status)}</b>: thread {escape(run.thread_id)} {escape(run.did)} {escape(run.error)}</p>"
+    questions = "".join(f"<p>asks {escape(id_)}: {escape(str(value))}</p>" for id_, value in run.questions.items())
+    return head + questions + "".join(map(ticket_html, run.tickets))
+
+
+def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
+    """What there is to say of a ticket: (label, text), the text may hold line breaks."""
+    lines = [
+        ("ticket", f"{ticket.id[:SHORT_ID]}  {headline(ticket)}"),
+        ("what", ticket.description or ticket.tool),
+        ("call", f"{ticket.tool}({call_arguments(ticket)})" if not ticket.erased else f"{ticket.tool}(… erased)"),
+        ("why", f"{ticket.reason_code} ({ticket.rule})" + (f": {ticket.detail}" if ticket.detail else "")),
+        ("risk", risk_text(ticket.risk)),
+        ("asked by", " for ".join(filter(None, (ticket.agent or ticket.graph, ticket.requester)))),
+        ("resource", ticket.resource or ""),
+        ("trigger", ticket.trigger),
+        ("changed", difference_text(ticket)),
+        ("needs", needs_text(ticket.requirements) if ticket.options else ""),
+        ("due", time_text(ticket.due_at)),
+        ("decided", "\n".join(decision_lines(ticket))),
+        ("outcome", outcome_text(ticket)),
+        ("options", ", ".join(ticket.options)),
+        ("digest", ticket.digest[:16] if ticket.options else ""),
+    ]
+    return [(label, text) for label, text in lines if text]
+
+
+def headline(ticket: Ticket) -> str:
+    """The standing, with the generation if there were several."""
+    return str(ticket.standing) + (f", generation {ticket.generation}" if ticket.generation > 1 else "")
+
+
+def call_arguments(ticket: Ticket) -> str:
+    """The arguments as `name=value`, each value as JSON."""
+    return ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in ticket.args.items())
+
+
+def risk_text(risk: Risk) -> str:
+    """What the policy states of the risk."""
+    parts = [
+        {None: "", True: "reversible", False: "irreversible"}[risk.reversible],
+        f"{risk.stakes} stakes" if risk.stakes else "",
+        f"touches {risk.blast_radius}" if risk.blast_radius else "",
+        ", ".join(risk.compliance),
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def needs_text(requirements: Requirements) -> str:
+    """Who must say what."""
+    who = " and ".join(" or ".join(clause) for clause in requirements.reviewers) or "anybody"
+    parts = [f"{requirements.approvals} approval{'s' if requirements.approvals > 1 else ''} by {who}"]
+    parts += ["not the requester"] if requirements.not_requester else []
+    parts += ["with a reason"] if requirements.reason == "required" else []
+    return ", ".join([*parts, f"to be used within {format_duration(requirements.use_within)}"])
+
+
+def difference_text(ticket: Ticket) -> str:
+    """What differs from the previous proposal, one line a change."""
+    return "\n".join(patch_lines(ticket.difference))
+
+
+def patch_lines(patch: Iterable[dict[str, object]]) -> list[str]:
+    """A JSON Patch, one line an operation."""
+    return [
+        f"{operation['path']} {operation['op']}"
+        + (f" {json.dumps(operation['value'], ensure_ascii=False)}" if "value" in operation else "")
+        for operation in patch
+    ]
+
+
+def decision_lines(ticket: Ticket) -> list[str]:
+    """Who said what, when and why."""
+    lines = []
+    for decision in ticket.decisions:
+        lines.append(
+            f"{decision.by} {_SAID[decision.verdict]} at {time_text(decision.at)}"
+            + (f": {decision.reason}" if decision.reason else "")
+        )
+        lines += [f"  {line}" for line in patch_lines(decision.patch)]
+    return lines
+
+
+def outcome_text(ticket: Ticket) -> str:
+    """What came of it."""
+    outcome = ticket.outcome
+    if outcome is None:
+        return "nobody knows whether it happened" if ticket.standing is Standing.IN_DOUBT else ""
+    result = outcome.error or json.dumps(outcome.result, ensure_ascii=False)
+    return f"{outcome.standing} at {time_text(outcome.at)}: {result}" + (f" (says {outcome.by})" if outcome.by else "")
+
+
+def time_text(moment: datetime | None) -> str:
+    """A moment to the second, in UTC."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else ""
+
+
+def _broken(lines: Lines) -> Iterable[tuple[str, str]]:
+    for label, text in lines:
+        for place, line in enumerate(printable(text).split("\n")):
+            yield (label if place == 0 else ""), line
+
+
+def printable(text: str) -> str:
+    """Text without control characters and direction marks, so that an argument cannot repaint a terminal."""
+    return "".join(c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -1,0 +1,321 @@
+"""Runs and resumes threads. A resume wakes the head of a thread, answers only our own pauses, and never decides anything."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import Command, Interrupt, StateSnapshot
+
+from langgraph_signoff import law
+from langgraph_signoff.errors import (
+    GraphRefused,
+    SignoffError,
+    StillRunning,
+    TicketClosed,
+    UnknownQuestion,
+    UnknownThread,
+)
+from langgraph_signoff.ledger import Query, Row
+from langgraph_signoff.nodes.payload import tickets_of
+from langgraph_signoff.nodes.steps import Io, Sleep, Steps, adrive, drive
+from langgraph_signoff.nodes.tool_node import GatedToolNode
+from langgraph_signoff.policy import Policy
+from langgraph_signoff.vocabulary import Run, Standing, Ticket
+
+if TYPE_CHECKING:
+    from langgraph_signoff.signoff import Signoff
+
+KNOCK = {"signoff": "knock"}
+"""What we resume our own pauses with. It carries nothing: the decision is in the ledger."""
+
+_POLL = 0.05  # seconds between two tries to hold a thread
+_UNDECIDED = (Standing.PENDING, Standing.IN_DOUBT)
+
+Graph = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """Runs the graph."""
+
+    graph: Graph
+    input: Any
+    config: RunnableConfig
+
+    def run(self) -> Any:
+        """Runs it here."""
+        return self.graph.invoke(self.input, self.config)
+
+    async def arun(self) -> Any:
+        """Runs it on the loop."""
+        return await self.graph.ainvoke(self.input, self.config)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Reads the head of a thread."""
+
+    graph: Graph
+    config: RunnableConfig
+
+    def run(self) -> StateSnapshot:
+        """Reads it here."""
+        return self.graph.get_state(self.config)  # type: ignore[no-any-return]  # any compiled graph
+
+    async def arun(self) -> StateSnapshot:
+        """Reads it on the loop."""
+        return await self.graph.aget_state(self.config)  # type: ignore[no-any-return]  # any compiled graph
+
+
+def run(signoff: Signoff, graph: Graph, input: Any, *, thread_id: str, config: RunnableConfig | None) -> Run:
+    """See `Signoff.run`."""
+    return drive(_run(signoff, graph, input, thread_id, config))
+
+
+async def arun(signoff: Signoff, graph: Graph, input: Any, *, thread_id: str, config: RunnableConfig | None) -> Run:
+    """See `Signoff.arun`."""
+    return await adrive(_run(signoff, graph, input, thread_id, config))
+
+
+def resume(
+    signoff: Signoff, graph: Graph, *, thread_id: str, answers: Mapping[str, Any] | None, config: RunnableConfig | None
+) -> Run:
+    """See `Signoff.resume`."""
+    return drive(_resume(signoff, graph, thread_id, answers or {}, config))
+
+
+async def aresume(
+    signoff: Signoff, graph: Graph, *, thread_id: str, answers: Mapping[str, Any] | None, config: RunnableConfig | None
+) -> Run:
+    """See `Signoff.aresume`."""
+    return await adrive(_resume(signoff, graph, thread_id, answers or {}, config))
+
+
+def status(signoff: Signoff, graph: Graph, thread_id: str) -> Run:
+    """See `Signoff.status`."""
+    snapshot = Look(graph, _configured(graph, thread_id, None)).run()
+    return _report(
+        signoff, thread_id, _known(snapshot, thread_id), output=snapshot.values, did="nothing: it only looked"
+    )
+
+
+def _run(signoff: Signoff, graph: Graph, input: Any, thread_id: str, config: RunnableConfig | None) -> Steps[Run]:
+    _warn(check(graph, signoff.policy))
+    configured = _configured(graph, thread_id, config)
+    return (
+        yield from _alone(
+            signoff, thread_id, lambda: _go(signoff, Invoke(graph, input, configured), thread_id, "ran it")
+        )
+    )
+
+
+def _resume(
+    signoff: Signoff, graph: Graph, thread_id: str, answers: Mapping[str, Any], config: RunnableConfig | None
+) -> Steps[Run]:
+    _warn(check(graph, signoff.policy))
+    configured = _configured(graph, thread_id, config)
+    return (yield from _alone(signoff, thread_id, lambda: _wake(signoff, graph, thread_id, answers, configured)))
+
+
+def _alone(signoff: Signoff, thread_id: str, steps: Callable[[], Steps[Run]]) -> Steps[Run]:
+    end = time.monotonic() + signoff.claims.wait
+    while not (yield Io(partial(signoff.claims.take, thread_id))):
+        if time.monotonic() > end:
+            raise StillRunning(f"thread {thread_id!r} is being run by somebody else; try again later")
+        yield Sleep(_POLL)
+    try:
+        return (yield from steps())
+    finally:
+        yield Io(partial(signoff.claims.let_go, thread_id))
+
+
+def _wake(
+    signoff: Signoff, graph: Graph, thread_id: str, answers: Mapping[str, Any], config: RunnableConfig
+) -> Steps[Run]:
+    snapshot = _known((yield Look(graph, config)), thread_id)
+    yield Io(partial(_withdraw_dropped, signoff, graph, snapshot, thread_id))
+    knocks = yield Io(partial(_knocks, signoff, snapshot))
+    _check_answers(snapshot, answers)
+    if knocks or answers:
+        woken = Command(resume={**dict.fromkeys(knocks, KNOCK), **answers})
+        return (yield from _go(signoff, Invoke(graph, woken, config), thread_id, _answered(knocks, answers)))
+    if snapshot.next and not snapshot.interrupts:
+        return (yield from _go(signoff, Invoke(graph, None, config), thread_id, "went on where it had stalled"))
+    did = "nothing: it waits" if snapshot.next else "nothing: it has finished"
+    return (yield Io(partial(_report, signoff, thread_id, snapshot, snapshot.values, did)))
+
+
+def _answered(knocks: Sequence[str], answers: Mapping[str, Any]) -> str:
+    parts = [f"knocked at {len(knocks)} decided pause(s)"] if knocks else []
+    parts += [f"gave {len(answers)} answer(s)"] if answers else []
+    return " and ".join(parts)
+
+
+def _go(signoff: Signoff, invoke: Invoke, thread_id: str, did: str) -> Steps[Run]:
+    try:
+        output = yield invoke
+    except SignoffError:
+        raise
+    except Exception as error:
+        return Run(status="failed", thread_id=thread_id, error=f"{type(error).__name__}: {error}", did=did)
+    snapshot = yield Look(invoke.graph, invoke.config)
+    yield Io(partial(_withdraw_dropped, signoff, invoke.graph, snapshot, thread_id))
+    return (yield Io(partial(_report, signoff, thread_id, snapshot, output, did)))
+
+
+def _report(signoff: Signoff, thread_id: str, snapshot: StateSnapshot, output: Any, did: str) -> Run:
+    ids = [id_ for interrupt in snapshot.interrupts for id_ in tickets_of(interrupt.value)]
+    tickets = tuple(t for t in map(signoff.ticket, dict.fromkeys(ids)) if _waits(t))
+    questions = {i.id: i.value for i in snapshot.interrupts if not tickets_of(i.value)}
+    if isinstance(output, dict):
+        output = {key: value for key, value in output.items() if key != "__interrupt__"}
+    errors = [str(task.error) for task in snapshot.tasks if task.error]
+    return Run(
+        status=_status(snapshot, tickets, questions, errors),
+        thread_id=thread_id,
+        output=output,
+        tickets=tickets,
+        questions=questions,
+        error="; ".join(errors),
+        did=did,
+    )
+
+
+def _status(
+    snapshot: StateSnapshot, tickets: Sequence[Ticket], questions: Mapping[str, Any], errors: Sequence[str]
+) -> Any:
+    if any(ticket.standing is Standing.PENDING for ticket in tickets):
+        return "pending_approval"
+    if tickets:
+        return "in_doubt"
+    if questions:
+        return "waiting"
+    if not snapshot.next:
+        return "completed"
+    return "failed" if errors and not snapshot.interrupts else "stalled"
+
+
+def _waits(ticket: Ticket) -> bool:
+    # A question in doubt that is past due is no longer asked; it stays listed.
+    return ticket.standing is Standing.PENDING or (ticket.standing is Standing.IN_DOUBT and ticket.due_at is not None)
+
+
+def _knocks(signoff: Signoff, snapshot: StateSnapshot) -> list[str]:
+    return [i.id for i in snapshot.interrupts if tickets_of(i.value) and not any(_is_undecided(signoff, i))]
+
+
+def _is_undecided(signoff: Signoff, interrupt: Interrupt) -> Iterable[bool]:
+    return (_waits(signoff.ticket(id_)) for id_ in tickets_of(interrupt.value))
+
+
+def _check_answers(snapshot: StateSnapshot, answers: Mapping[str, Any]) -> None:
+    questions = {i.id for i in snapshot.interrupts if not tickets_of(i.value)}
+    wrong = sorted(set(answers) - questions)
+    if wrong:
+        raise UnknownQuestion(
+            f"the thread asks {sorted(questions) or 'nothing'}, not {wrong}; a pause of ours is answered by a decision"
+        )
+
+
+def _known(snapshot: StateSnapshot, thread_id: str) -> StateSnapshot:
+    if snapshot.created_at is None:
+        raise UnknownThread(f"the checkpointer holds no thread {thread_id!r}; start it with run()")
+    return snapshot
+
+
+def _configured(graph: Graph, thread_id: str, config: RunnableConfig | None) -> RunnableConfig:
+    given: RunnableConfig = config or {}
+    metadata = {"graph_id": graph.get_name(), **given.get("metadata", {})}
+    # The head, whatever checkpoint the caller's config names: an old one would be a fork.
+    configurable = {
+        k: v for k, v in given.get("configurable", {}).items() if k not in ("checkpoint_id", "checkpoint_ns")
+    }
+    return {**given, "metadata": metadata, "configurable": {**configurable, "thread_id": thread_id}}
+
+
+def _withdraw_dropped(signoff: Signoff, graph: Graph, snapshot: StateSnapshot, thread_id: str) -> None:
+    """Withdraws pending tickets whose message the head has answered or dropped, never merely because no pause shows yet."""
+    shown = {id_ for interrupt in snapshot.interrupts for id_ in tickets_of(interrupt.value)}
+    query = Query(standings=(Standing.PENDING, Standing.APPROVED, Standing.RUNNING), thread_id=thread_id, limit=1000)
+    open_rows = signoff.ledger.find(query)
+    if any(row.standing == Standing.RUNNING for row in open_rows):
+        return  # an agent used as a tool keeps its messages where the head does not show them
+    for row in open_rows:
+        if row.standing == Standing.PENDING and row.id not in shown and _is_dropped(row, snapshot, graph):
+            _withdraw(signoff, row.id)
+
+
+def _withdraw(signoff: Signoff, ticket_id: str) -> None:
+    reason = "the thread went on without it"
+    try:
+        signoff.desk.write(ticket_id, lambda case: law.withdraw(case, by="resume", reason=reason))
+    except TicketClosed:
+        return  # decided or expired meanwhile
+
+
+def _is_dropped(row: Row, snapshot: StateSnapshot, graph: Graph) -> bool:
+    if not snapshot.next:
+        return True
+    messages = _messages(snapshot.values)
+    place = next((i for i, m in enumerate(messages) if m.id == row.message_id), None)
+    if place is None:
+        return bool(messages) and not list(graph.get_subgraphs())
+    return any(not isinstance(m, ToolMessage) for m in messages[place + 1 :])
+
+
+def _messages(values: Any) -> list[BaseMessage]:
+    channels = values.values() if isinstance(values, dict) else [values]
+    lists = [
+        channel for channel in channels if isinstance(channel, list) and any(isinstance(m, AIMessage) for m in channel)
+    ]
+    return [message for channel in lists for message in channel]
+
+
+# Whether a graph can hold a gate ------------------------------------------------------------------------------------------
+
+
+def check(graph: Graph, policy: Policy) -> list[str]:
+    """See `Signoff.check`."""
+    if not graph.checkpointer:
+        raise GraphRefused("the graph has no checkpointer, so a paused run could never be resumed; compile it with one")
+    found: list[str] = []
+    for name, node, gate in _gates(graph):
+        found += _check_node(name, node)
+        found += policy.warnings(gate.policy_tools)
+    return found
+
+
+def _check_node(name: str, node: Any) -> list[str]:
+    if node.cache_policy:
+        raise GraphRefused(
+            f"node {name!r} has a CachePolicy, which would answer one thread's call from another's; remove it"
+        )
+    found = []
+    if node.retry_policy:
+        found.append(
+            f"node {name!r} has a RetryPolicy: an approved call is tried once all the same; retry inside the tool"
+        )
+    if getattr(node, "timeout", None):
+        found.append(
+            f"node {name!r} has a timeout: a call that it cuts off is in doubt; put the timeout inside the tool"
+        )
+    return found
+
+
+def _gates(graph: Graph) -> Iterable[tuple[str, Any, GatedToolNode]]:
+    for part in [graph, *(subgraph for _, subgraph in graph.get_subgraphs(recurse=True))]:
+        for name, node in part.nodes.items():
+            if isinstance(node.bound, GatedToolNode):
+                yield name, node, node.bound
+
+
+def _warn(found: Sequence[str]) -> None:
+    for text in found:
+        warnings.warn(text, stacklevel=2)

@@ -1,0 +1,25 @@
+"""Options of the suite, and the seed of its sampled matrices."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long matrices whole instead of a seeded sample")
+    parser.addoption("--matrix-seed", type=int, default=int(os.environ.get("SIGNOFF_SEED", "1")), help="seed of the sample")
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed of this run's samples."""
+    return int(request.config.getoption("--matrix-seed"))
+
+
+@pytest.fixture
+def rng(seed: int, request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers that a failing test can be given again: they hang on the seed and the test's name."""
+    return random.Random(f"{seed}:{request.node.nodeid}")
