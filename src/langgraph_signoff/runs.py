@@ -22,12 +22,14 @@ from langgraph_signoff.errors import (
     UnknownQuestion,
     UnknownThread,
 )
+from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query, Row
 from langgraph_signoff.nodes.payload import tickets_of
 from langgraph_signoff.nodes.steps import Io, Sleep, Steps, adrive, drive
 from langgraph_signoff.nodes.tool_node import GatedToolNode
 from langgraph_signoff.policy import Policy
-from langgraph_signoff.vocabulary import Run, Standing, Ticket
+from langgraph_signoff.view import to_ticket
+from langgraph_signoff.vocabulary import Run, Standing
 
 if TYPE_CHECKING:
     from langgraph_signoff.signoff import Signoff
@@ -36,7 +38,7 @@ KNOCK = {"signoff": "knock"}
 """What we resume our own pauses with. It carries nothing: the decision is in the ledger."""
 
 _POLL = 0.05  # seconds between two tries to hold a thread
-_UNDECIDED = (Standing.PENDING, Standing.IN_DOUBT)
+_INTERRUPT = "__interrupt__"  # where invoke() puts the pauses of a run
 
 Graph = Any
 
@@ -74,6 +76,32 @@ class Look:
         return await self.graph.aget_state(self.config)  # type: ignore[no-any-return]  # any compiled graph
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a thread is: what it holds, what it waits at, and whether anything is left to do."""
+
+    values: Any
+    interrupts: Sequence[Interrupt]
+    is_finished: bool
+    errors: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, snapshot: StateSnapshot) -> Head:
+        """The head that a checkpoint shows."""
+        errors = tuple(str(task.error) for task in snapshot.tasks if task.error)
+        return cls(snapshot.values, snapshot.interrupts, not snapshot.next, errors)
+
+    @property
+    def tickets(self) -> dict[str, list[str]]:
+        """Our own pauses: interrupt id to the tickets it shows."""
+        return {i.id: ids for i in self.interrupts if (ids := tickets_of(i.value))}
+
+    @property
+    def questions(self) -> dict[str, Any]:
+        """The author's own interrupts: id to value."""
+        return {i.id: i.value for i in self.interrupts if not tickets_of(i.value)}
+
+
 def run(signoff: Signoff, graph: Graph, input: Any, *, thread_id: str, config: RunnableConfig | None) -> Run:
     """See `Signoff.run`."""
     return drive(_run(signoff, graph, input, thread_id, config))
@@ -100,10 +128,8 @@ async def aresume(
 
 def status(signoff: Signoff, graph: Graph, thread_id: str) -> Run:
     """See `Signoff.status`."""
-    snapshot = Look(graph, _configured(graph, thread_id, None)).run()
-    return _report(
-        signoff, thread_id, _known(snapshot, thread_id), output=snapshot.values, did="nothing: it only looked"
-    )
+    head = _known(Look(graph, _configured(graph, thread_id, None)).run(), thread_id)
+    return _report(signoff, thread_id, head, "nothing: it only looked")
 
 
 def _run(signoff: Signoff, graph: Graph, input: Any, thread_id: str, config: RunnableConfig | None) -> Steps[Run]:
@@ -139,17 +165,17 @@ def _alone(signoff: Signoff, thread_id: str, steps: Callable[[], Steps[Run]]) ->
 def _wake(
     signoff: Signoff, graph: Graph, thread_id: str, answers: Mapping[str, Any], config: RunnableConfig
 ) -> Steps[Run]:
-    snapshot = _known((yield Look(graph, config)), thread_id)
-    yield Io(partial(_withdraw_dropped, signoff, graph, snapshot, thread_id))
-    knocks = yield Io(partial(_knocks, signoff, snapshot))
-    _check_answers(snapshot, answers)
+    head = _known((yield Look(graph, config)), thread_id)
+    yield Io(partial(_withdraw_dropped, signoff, graph, head, thread_id))
+    knocks = yield Io(partial(_knocks, signoff, head))
+    _check_answers(head, answers)
     if knocks or answers:
         woken = Command(resume={**dict.fromkeys(knocks, KNOCK), **answers})
         return (yield from _go(signoff, Invoke(graph, woken, config), thread_id, _answered(knocks, answers)))
-    if snapshot.next and not snapshot.interrupts:
+    if not head.is_finished and not head.interrupts:
         return (yield from _go(signoff, Invoke(graph, None, config), thread_id, "went on where it had stalled"))
-    did = "nothing: it waits" if snapshot.next else "nothing: it has finished"
-    return (yield Io(partial(_report, signoff, thread_id, snapshot, snapshot.values, did)))
+    did = "nothing: it has finished" if head.is_finished else "nothing: it waits"
+    return (yield Io(partial(_report, signoff, thread_id, head, did)))
 
 
 def _answered(knocks: Sequence[str], answers: Mapping[str, Any]) -> str:
@@ -165,69 +191,71 @@ def _go(signoff: Signoff, invoke: Invoke, thread_id: str, did: str) -> Steps[Run
         raise
     except Exception as error:
         return Run(status="failed", thread_id=thread_id, error=f"{type(error).__name__}: {error}", did=did)
-    snapshot = yield Look(invoke.graph, invoke.config)
-    yield Io(partial(_withdraw_dropped, signoff, invoke.graph, snapshot, thread_id))
-    return (yield Io(partial(_report, signoff, thread_id, snapshot, output, did)))
+    head = _reached(invoke.graph, output)
+    if head is None:
+        head = Head.of((yield Look(invoke.graph, invoke.config)))
+    yield Io(partial(_withdraw_dropped, signoff, invoke.graph, head, thread_id))
+    return (yield Io(partial(_report, signoff, thread_id, head, did)))
 
 
-def _report(signoff: Signoff, thread_id: str, snapshot: StateSnapshot, output: Any, did: str) -> Run:
-    ids = [id_ for interrupt in snapshot.interrupts for id_ in tickets_of(interrupt.value)]
-    tickets = tuple(t for t in map(signoff.ticket, dict.fromkeys(ids)) if _waits(t))
-    questions = {i.id: i.value for i in snapshot.interrupts if not tickets_of(i.value)}
-    if isinstance(output, dict):
-        output = {key: value for key, value in output.items() if key != "__interrupt__"}
-    errors = [str(task.error) for task in snapshot.tasks if task.error]
+def _reached(graph: Graph, output: Any) -> Head | None:
+    """The head that an output shows, which spares a read of the checkpoint; None if only the checkpoint tells."""
+    if isinstance(output, dict) and output.get(_INTERRUPT):
+        values = {key: value for key, value in output.items() if key != _INTERRUPT}
+        return Head(values, output[_INTERRUPT], is_finished=False)
+    if graph.interrupt_before_nodes or graph.interrupt_after_nodes:
+        return None
+    return Head(output, (), is_finished=True)
+
+
+def _report(signoff: Signoff, thread_id: str, head: Head, did: str) -> Run:
+    ids = dict.fromkeys(id_ for ids in head.tickets.values() for id_ in ids)
+    cases = [case for case in map(signoff.desk.case, ids) if _waits(case)]
     return Run(
-        status=_status(snapshot, tickets, questions, errors),
+        status=_status(head, cases),
         thread_id=thread_id,
-        output=output,
-        tickets=tickets,
-        questions=questions,
-        error="; ".join(errors),
+        output=head.values,
+        tickets=tuple(map(to_ticket, cases)),
+        questions=head.questions,
+        error="; ".join(head.errors),
         did=did,
     )
 
 
-def _status(
-    snapshot: StateSnapshot, tickets: Sequence[Ticket], questions: Mapping[str, Any], errors: Sequence[str]
-) -> Any:
-    if any(ticket.standing is Standing.PENDING for ticket in tickets):
+def _status(head: Head, cases: Sequence[Case]) -> Any:
+    if any(case.standing is Standing.PENDING for case in cases):
         return "pending_approval"
-    if tickets:
+    if cases:
         return "in_doubt"
-    if questions:
+    if head.questions:
         return "waiting"
-    if not snapshot.next:
+    if head.is_finished:
         return "completed"
-    return "failed" if errors and not snapshot.interrupts else "stalled"
+    return "failed" if head.errors and not head.interrupts else "stalled"
 
 
-def _waits(ticket: Ticket) -> bool:
+def _waits(case: Case) -> bool:
     # A question in doubt that is past due is no longer asked; it stays listed.
-    return ticket.standing is Standing.PENDING or (ticket.standing is Standing.IN_DOUBT and ticket.due_at is not None)
+    return case.standing is Standing.PENDING or (case.standing is Standing.IN_DOUBT and not case.told_unknown)
 
 
-def _knocks(signoff: Signoff, snapshot: StateSnapshot) -> list[str]:
-    return [i.id for i in snapshot.interrupts if tickets_of(i.value) and not any(_is_undecided(signoff, i))]
+def _knocks(signoff: Signoff, head: Head) -> list[str]:
+    return [id_ for id_, tickets in head.tickets.items() if not any(_waits(signoff.desk.case(t)) for t in tickets)]
 
 
-def _is_undecided(signoff: Signoff, interrupt: Interrupt) -> Iterable[bool]:
-    return (_waits(signoff.ticket(id_)) for id_ in tickets_of(interrupt.value))
-
-
-def _check_answers(snapshot: StateSnapshot, answers: Mapping[str, Any]) -> None:
-    questions = {i.id for i in snapshot.interrupts if not tickets_of(i.value)}
-    wrong = sorted(set(answers) - questions)
+def _check_answers(head: Head, answers: Mapping[str, Any]) -> None:
+    wrong = sorted(set(answers) - set(head.questions))
     if wrong:
+        asks = ", ".join(sorted(head.questions)) or "nothing"
         raise UnknownQuestion(
-            f"the thread asks {sorted(questions) or 'nothing'}, not {wrong}; a pause of ours is answered by a decision"
+            f"the thread asks {asks}, not {', '.join(wrong)}; a pause of ours is answered by a decision"
         )
 
 
-def _known(snapshot: StateSnapshot, thread_id: str) -> StateSnapshot:
+def _known(snapshot: StateSnapshot, thread_id: str) -> Head:
     if snapshot.created_at is None:
         raise UnknownThread(f"the checkpointer holds no thread {thread_id!r}; start it with run()")
-    return snapshot
+    return Head.of(snapshot)
 
 
 def _configured(graph: Graph, thread_id: str, config: RunnableConfig | None) -> RunnableConfig:
@@ -240,15 +268,16 @@ def _configured(graph: Graph, thread_id: str, config: RunnableConfig | None) -> 
     return {**given, "metadata": metadata, "configurable": {**configurable, "thread_id": thread_id}}
 
 
-def _withdraw_dropped(signoff: Signoff, graph: Graph, snapshot: StateSnapshot, thread_id: str) -> None:
+def _withdraw_dropped(signoff: Signoff, graph: Graph, head: Head, thread_id: str) -> None:
     """Withdraws pending tickets whose message the head has answered or dropped, never merely because no pause shows yet."""
-    shown = {id_ for interrupt in snapshot.interrupts for id_ in tickets_of(interrupt.value)}
-    query = Query(standings=(Standing.PENDING, Standing.APPROVED, Standing.RUNNING), thread_id=thread_id, limit=1000)
-    open_rows = signoff.ledger.find(query)
+    shown = {id_ for ids in head.tickets.values() for id_ in ids}
+    open_rows = signoff.ledger.find(
+        Query(standings=(Standing.PENDING, Standing.RUNNING), thread_id=thread_id, limit=1000)
+    )
     if any(row.standing == Standing.RUNNING for row in open_rows):
         return  # an agent used as a tool keeps its messages where the head does not show them
     for row in open_rows:
-        if row.standing == Standing.PENDING and row.id not in shown and _is_dropped(row, snapshot, graph):
+        if row.id not in shown and _is_dropped(row, head, graph):
             _withdraw(signoff, row.id)
 
 
@@ -260,10 +289,10 @@ def _withdraw(signoff: Signoff, ticket_id: str) -> None:
         return  # decided or expired meanwhile
 
 
-def _is_dropped(row: Row, snapshot: StateSnapshot, graph: Graph) -> bool:
-    if not snapshot.next:
+def _is_dropped(row: Row, head: Head, graph: Graph) -> bool:
+    if head.is_finished:
         return True
-    messages = _messages(snapshot.values)
+    messages = _messages(head.values)
     place = next((i for i, m in enumerate(messages) if m.id == row.message_id), None)
     if place is None:
         return bool(messages) and not list(graph.get_subgraphs())

@@ -113,13 +113,13 @@ class SqliteLedger:
 
     def swap_lease(self, name: str, old: Lease | None, new: Lease | None) -> bool:
         """Compare and set. Not synced: a lease that a power cut loses has no owner left."""
-        with self._lock:
-            self._read("PRAGMA synchronous = NORMAL", ())
+        with self._lock, self._errors():
+            db = self._connection()
+            db.execute("PRAGMA synchronous = NORMAL")
             try:
-                with self._transaction() as db:
-                    return self._swap(db, name, old, new).rowcount == 1
+                return self._swap(db, name, old, new).rowcount == 1
             finally:
-                self._read("PRAGMA synchronous = FULL", ())
+                db.execute("PRAGMA synchronous = FULL")
 
     def _swap(self, db: sqlite3.Connection, name: str, old: Lease | None, new: Lease | None) -> sqlite3.Cursor:
         if old is None:
