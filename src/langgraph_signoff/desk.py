@@ -91,13 +91,14 @@ class Desk:
         Raises what `step` raises, and UnknownTicket.
         """
         for _ in range(_MOST_READS):
-            history = self._settled(self._history(ticket_id))
-            case = law.fold(history, self.clock())
-            drafts = step(case)
+            history = self._history(ticket_id)
+            case, now = law.recorded(history), self.clock()
             try:
-                return self._extend(history, drafts) if drafts else case
+                last = self._append(case, history[-1], law.silence(case, max(now, case.at)))
+                self._append(case, last, step(case))
             except StaleTicket:
                 continue
+            return case
         raise StaleTicket(ticket_id, case.seq + 1)
 
     def expire(self) -> list[str]:
@@ -124,18 +125,13 @@ class Desk:
             raise UnknownTicket(f"there is no ticket {ticket_id!r}; `signoff list` shows the ids")
         return history
 
-    def _settled(self, history: list[Entry]) -> list[Entry]:
-        now = self.clock()
-        drafts = law.silence(law.recorded(history), now)
-        return [*history, *self._append(history, drafts)] if drafts else history
-
-    def _extend(self, history: list[Entry], drafts: list[Draft]) -> Case:
-        return law.fold([*history, *self._append(history, drafts)], self.clock())
-
-    def _append(self, history: list[Entry], drafts: list[Draft]) -> list[Entry]:
-        entries = link(history[0].stream, history[-1], drafts, self.clock())
-        self.ledger.append(entries, [to_row(law.recorded([*history, *entries]))])
-        return entries
+    def _append(self, case: Case, last: Entry, drafts: list[Draft]) -> Entry:
+        if not drafts:
+            return last
+        entries = link(case.id, last, drafts, self.clock())
+        law.advance(case, entries)
+        self.ledger.append(entries, [to_row(case)])
+        return entries[-1]
 
 
 def to_row(case: Case) -> Row:

@@ -1,22 +1,19 @@
-"""How a ticket's history looks to people: masked, described, with a hash of what was shown."""
+"""How a ticket's history looks to people: masked and described."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from langgraph_signoff.canonical import plain_json, sha256
 from langgraph_signoff.law import Case
 from langgraph_signoff.policy.describe import render_describe
 from langgraph_signoff.vocabulary import Standing, Ticket, Verdict, mask
-
-_NOT_SHOWN = {"standing", "seq", "decisions", "outcome", "seen", "erased", "options"}
 
 
 def to_ticket(case: Case) -> Ticket:
     """The ticket as reviewers see it at the instant of the fold."""
     opening, redact = case.opening, case.ruling.redact
     args = mask(case.parsed, redact)
-    ticket = Ticket(
+    return Ticket(
         id=case.id,
         standing=case.standing,
         thread_id=opening["thread_id"],
@@ -50,8 +47,6 @@ def to_ticket(case: Case) -> Ticket:
         outcome=case.outcome,
         erased=case.erased,
     )
-    shown = ticket.model_dump(mode="json", exclude=_NOT_SHOWN)
-    return ticket.model_copy(update={"seen": sha256(plain_json(shown))})
 
 
 def options(case: Case) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Times are timezone-aware UTC datetimes. Durations are written `90s`, `15m`, `2h`
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -255,8 +256,12 @@ class Ticket(Word):
     args_schema: dict[str, Json] = Field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
     outcome: Outcome | None = None
-    seen: str = Field(default="", description="SHA-256 of this payload, in hex.")
     erased: bool = False
+
+    @property
+    def seen(self) -> str:
+        """SHA-256 in hex of what this ticket shows a reviewer: kept with the decision, so that it can be told later."""
+        return hashlib.sha256(self.model_dump_json(exclude=_NOT_SHOWN).encode("utf-8", "surrogatepass")).hexdigest()
 
     def _repr_html_(self) -> str:
         from langgraph_signoff.render import ticket_html
@@ -267,6 +272,9 @@ class Ticket(Word):
         from langgraph_signoff.render import ticket_text
 
         return ticket_text(self)
+
+
+_NOT_SHOWN = {"standing", "seq", "decisions", "outcome", "erased", "options"}
 
 
 class Run(Word):

@@ -1,6 +1,6 @@
 """Review: what a ticket's history permits, who may decide, and what time does. Pure."""
 
-from langgraph_signoff.law.case import Case, Claim, fold, recorded, standing, stricter
+from langgraph_signoff.law.case import Case, Claim, advance, fold, recorded, standing, stricter
 from langgraph_signoff.law.verdicts import (
     Edit,
     People,
@@ -21,6 +21,7 @@ __all__ = [
     "Edit",
     "People",
     "Say",
+    "advance",
     "comment",
     "decide",
     "fold",

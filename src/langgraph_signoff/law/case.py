@@ -108,11 +108,16 @@ def fold(history: Sequence[Entry], now: datetime) -> Case:
 def recorded(history: Sequence[Entry]) -> Case:
     """Reads a ticket's history as it was written, without the clock."""
     case = _opened(history[0])
-    for entry in history[1:]:
+    advance(case, history[1:])
+    return case
+
+
+def advance(case: Case, entries: Sequence[Entry]) -> None:
+    """Reads on, in place: what these entries do to a case that was read as it was `recorded`."""
+    for entry in entries:
         case.seq, case.at = entry.seq, moment(entry.at)
         case.erased = case.erased or entry.erased
         _STEPS[entry.kind](case, entry)
-    return case
 
 
 def _by_silence(case: Case) -> None:
