@@ -51,6 +51,7 @@ class Signoff:
         self.ledger = open_ledger(os.fspath(ledger)) if isinstance(ledger, (str, os.PathLike)) else ledger
         self._given = policy
         self._requester = requester
+        self._recorded: dict[str, Policy] = {}
         self.desk = Desk(self.ledger, clock=clock)
         self.claims = Claims(self.desk, lease=lease, wait=wait)
 
@@ -293,8 +294,11 @@ class Signoff:
     def _policy_for(self, case: Case) -> Policy:
         if self._given is not None:
             return self.policy
-        document = self.ledger.policy(case.ruling.policy_version)
-        return Policy.parse(document) if document else self.policy
+        version = case.ruling.policy_version
+        if version not in self._recorded:
+            document = self.ledger.policy(version)
+            self._recorded[version] = Policy.parse(document) if document else self.policy
+        return self._recorded[version]
 
 
 def _edited(case: Case, edit: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, Json]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -130,9 +132,16 @@ def _by_silence(case: Case) -> None:
             case.told_unknown = True
 
 
+@functools.lru_cache(maxsize=512)
+def _opening(text: str, data: str | None) -> tuple[dict[str, Any], dict[str, Any], Ruling]:
+    # A ticket is read at every step of its life, and its first entry never changes.
+    body = json.loads(text)
+    return body, json.loads(data) if data else {}, Ruling.model_validate(body["ruling"])
+
+
 def _opened(entry: Entry) -> Case:
-    body, contents, at = entry.body, entry.contents, moment(entry.at)
-    ruling = Ruling.model_validate(body["ruling"])
+    body, contents, ruling = _opening(entry.text, entry.data)
+    at = moment(entry.at)
     action = contents.get("action", {})
     standing = {"allow": Standing.APPROVED, "review": Standing.PENDING, "deny": Standing.DENIED}[ruling.mode]
     return Case(

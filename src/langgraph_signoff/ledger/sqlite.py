@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, fields
+from dataclasses import fields
 from importlib import resources
+from operator import attrgetter
 from pathlib import Path
 
 from langgraph_signoff.errors import LedgerCorrupt, LedgerError, LedgerUnavailable, LedgerVersion, StaleTicket
@@ -20,6 +21,7 @@ APPLICATION_ID = 0x5160FF  # marks the file as ours
 BUSY_TIMEOUT = 5.0  # seconds that a writer waits for another one
 
 _ROW = ", ".join(field.name for field in fields(Row))
+_VALUES = attrgetter(*(field.name for field in fields(Row)))
 _ENTRY = "stream, seq, at, kind, body, prev, entries.hash, content, salt, data"
 
 READ_HISTORY = (
@@ -29,7 +31,13 @@ READ_ENTRIES = f"SELECT position, {_ENTRY} FROM entries LEFT JOIN contents ON co
 ADD_ENTRY = "INSERT INTO entries (stream, seq, at, kind, body, prev, hash, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_CONTENTS = "INSERT INTO contents (hash, salt, data) VALUES (?, ?, ?)"
 ADD_POLICY = "INSERT OR IGNORE INTO policies (version, document) VALUES (?, ?)"
-PUT_ROW = f"INSERT OR REPLACE INTO standings ({_ROW}) VALUES ({', '.join('?' * len(fields(Row)))})"
+# Only what can change is set: SQLite rewrites every index whose column is named.
+PUT_ROW = f"""
+    INSERT INTO standings ({_ROW}) VALUES ({", ".join("?" * len(fields(Row)))})
+    ON CONFLICT (id) DO UPDATE SET
+        standing = excluded.standing, due_at = excluded.due_at, queue = excluded.queue, priority = excluded.priority,
+        reason_code = excluded.reason_code, seq = excluded.seq, told = excluded.told
+"""
 READ_POLICY = "SELECT document FROM policies WHERE version = ?"
 READ_POLICIES = "SELECT version, document FROM policies ORDER BY version"
 READ_LEASE = "SELECT token, owner, until FROM leases WHERE name = ?"
@@ -65,7 +73,7 @@ class SqliteLedger:
             db.executemany(ADD_POLICY, policies)
             for entry in entries:
                 self._add(db, entry)
-            db.executemany(PUT_ROW, [astuple(row) for row in rows])
+            db.executemany(PUT_ROW, map(_VALUES, rows))
 
     def _add(self, db: sqlite3.Connection, entry: Entry) -> None:
         if entry.content:
