@@ -38,7 +38,7 @@ def to_ticket(case: Case) -> Ticket:
         resource=case.action.get("resource"),
         trigger=case.action.get("trigger", ""),
         confidence=case.action.get("confidence", 0.0),
-        description=render_describe(case.ruling.describe, opening["tool"], args),
+        description=render_describe(case.ruling.describe, args),
         detail=case.ruling.detail or case.why,
         previous=case.previous,
         difference=mask_patch(case.difference, redact),
