@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from langgraph_signoff import law
-from langgraph_signoff.errors import StaleTicket, UnknownTicket
+from langgraph_signoff.errors import LedgerCorrupt, StaleTicket, UnknownTicket
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, Row, link, stamp
 from langgraph_signoff.vocabulary import Action, Counts, Ruling, Standing
@@ -54,7 +55,20 @@ class Desk:
 
     def case(self, ticket_id: str) -> Case:
         """A ticket as it stands now. Raises UnknownTicket."""
-        return law.fold(self._history(ticket_id), self.clock())
+        with _readable(ticket_id):
+            return law.fold(self.history(ticket_id), self.clock())
+
+    def history(self, ticket_id: str) -> list[Entry]:
+        """Every entry of a ticket, in order. Raises UnknownTicket."""
+        history = self.ledger.history(ticket_id) if ticket_id.isascii() else []
+        if not history or history[0].kind != "opened":
+            raise UnknownTicket(f"there is no ticket {ticket_id!r}; `signoff list` shows the ids")
+        return history
+
+    def cases(self, ticket_ids: Sequence[str]) -> list[Case]:
+        """Several tickets as they stand now, in this order; all of them must exist."""
+        histories, now = self.ledger.histories(ticket_ids), self.clock()
+        return [law.fold(histories[ticket_id], now) for ticket_id in ticket_ids]
 
     def find_id(self, prefix: str) -> str:
         """The one ticket id that begins so. Raises UnknownTicket if there is none, or more than one."""
@@ -84,30 +98,49 @@ class Desk:
         if entries:
             self.ledger.append(entries, rows, [policy])
 
-    def write(self, ticket_id: str, step: Step) -> Case:
+    def write(self, ticket_id: str, step: Step, *, policies: Iterable[tuple[str, str]] = ()) -> Case:
         """Adds what `step` makes of the ticket's case, and reads again if somebody wrote first.
 
         What silence has ended by now is written down before `step` sees the case, so that no later clock brings it back.
-        Raises what `step` raises, and UnknownTicket.
+        `policies` (version, document) are those that a new ruling names. Raises what `step` raises, and UnknownTicket.
         """
         for _ in range(_MOST_READS):
-            history = self._history(ticket_id)
-            case, now = law.recorded(history), self.clock()
+            history = self.history(ticket_id)
+            with _readable(ticket_id):
+                case, now = law.recorded(history), self.clock()
             try:
                 last = self._append(case, history[-1], law.silence(case, max(now, case.at)))
-                self._append(case, last, step(case))
+                self._append(case, last, step(case), policies)
             except StaleTicket:
                 continue
             return case
         raise StaleTicket(ticket_id, case.seq + 1)
 
+    def erase(self, ticket_id: str, *, by: str, reason: str) -> Case:
+        """Erases what a ticket was about, for good; who did it and why stays. Raises TicketClosed if something may come of it."""
+        for _ in range(_MOST_READS):
+            self.write(ticket_id, _nothing)
+            history = self.history(ticket_id)
+            drafts = law.erase(law.recorded(history), by=by, reason=reason)
+            [entry] = link(ticket_id, history[-1], drafts, self.clock())
+            case = law.recorded([*(entry.without_contents() for entry in history), entry])
+            try:
+                self.ledger.erase(entry, to_row(case))
+            except StaleTicket:
+                continue
+            return case
+        raise StaleTicket(ticket_id, entry.seq)
+
     def expire(self) -> list[str]:
         """Writes down every end that silence has brought by now; the threads to wake, each once. Idempotent."""
         threads: dict[str, None] = {}
-        while rows := self.ledger.find(Query(due_before=stamp(self.clock()), limit=500)):
+        query = Query(due_before=stamp(self.clock()), limit=500)
+        while rows := self.ledger.find(query):
             for row in rows:
                 self.write(row.id, _nothing)
                 threads[row.thread_id] = None
+            # Onwards, not from the start: a clock that jumped back meanwhile leaves some of them as they are.
+            query = replace(query, after=rows[-1])
         return list(threads)
 
     def counts(self, thread_id: str, message_id: str) -> Counts:
@@ -119,18 +152,12 @@ class Desk:
                     counts[name][tool] = counts[name].get(tool, 0) + count
         return Counts(**counts)
 
-    def _history(self, ticket_id: str) -> list[Entry]:
-        history = self.ledger.history(ticket_id)
-        if not history or history[0].kind != "opened":
-            raise UnknownTicket(f"there is no ticket {ticket_id!r}; `signoff list` shows the ids")
-        return history
-
-    def _append(self, case: Case, last: Entry, drafts: list[Draft]) -> Entry:
+    def _append(self, case: Case, last: Entry, drafts: list[Draft], policies: Iterable[tuple[str, str]] = ()) -> Entry:
         if not drafts:
             return last
         entries = link(case.id, last, drafts, self.clock())
         law.advance(case, entries)
-        self.ledger.append(entries, [to_row(case)])
+        self.ledger.append(entries, [to_row(case)], policies)
         return entries[-1]
 
 
@@ -158,6 +185,14 @@ def to_row(case: Case) -> Row:
         reviewed=case.ruling.mode == "review",
         told=case.told_unknown,
     )
+
+
+@contextmanager
+def _readable(ticket_id: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise LedgerCorrupt(f"ticket {ticket_id} cannot be read; `signoff verify` names what was changed") from error
 
 
 def _nothing(case: Case) -> list[Draft]:  # noqa: ARG001  # a step that adds nothing of its own

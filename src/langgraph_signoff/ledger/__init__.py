@@ -13,13 +13,17 @@ __all__ = ["Draft", "Entry", "Lease", "Ledger", "Query", "Row", "link", "moment"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which rows to list; None means any. Ordered by priority, then due time, then id, from after `after`."""
+    """Which rows to list; None means any. Ordered by priority, then due time, then id, from after `after`.
+
+    With `due_before` the rows come by due time, then id. `due_before` takes in the moment itself, `due_after` does not.
+    """
 
     standings: tuple[str, ...] = ()
     queue: str | None = None
     thread_id: str | None = None
     tool: str | None = None
     due_before: str | None = None
+    due_after: str | None = None
     reviewed: bool | None = None
     limit: int = 50
     after: Row | None = None
@@ -33,6 +37,9 @@ class Ledger(Protocol):
 
     def history(self, stream: str) -> list[Entry]:
         """All entries of a stream in order; empty if there is none."""
+
+    def histories(self, streams: Sequence[str]) -> dict[str, list[Entry]]:
+        """The histories of several streams, by stream."""
 
     def append(
         self, entries: Sequence[Entry], rows: Sequence[Row] = (), policies: Iterable[tuple[str, str]] = ()
@@ -72,8 +79,11 @@ class Ledger(Protocol):
     def all_rows(self) -> Iterator[Row]:
         """Every row of standings."""
 
-    def erase(self, stream: str) -> int:
-        """Erases the contents of a stream's entries; says how many. The chain still verifies."""
+    def erase(self, entry: Entry, row: Row) -> int:
+        """Adds an entry and erases the contents of its stream's others, in one transaction; says how many were erased.
+
+        `row` replaces the stream's row whole. The chain still verifies. Raises `StaleTicket` as `append` does.
+        """
 
     def check(self) -> list[str]:
         """What the store itself finds damaged or altered, in sentences; empty if nothing."""

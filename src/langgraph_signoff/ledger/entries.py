@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,6 +45,10 @@ class Entry:
     def erased(self) -> bool:
         """Whether there was an erasable part and it is gone."""
         return bool(self.content) and self.data is None
+
+    def without_contents(self) -> Entry:
+        """The entry as it is once its erasable part is erased."""
+        return replace(self, salt=None, data=None)
 
 
 @dataclass(frozen=True, slots=True)

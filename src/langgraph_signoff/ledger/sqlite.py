@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import resources
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from langgraph_signoff.errors import LedgerCorrupt, LedgerError, LedgerUnavailable, LedgerVersion, StaleTicket
 from langgraph_signoff.ledger import Query
@@ -27,6 +30,10 @@ _ENTRY = "stream, seq, at, kind, body, prev, entries.hash, content, salt, data"
 READ_HISTORY = (
     f"SELECT {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = content WHERE stream = ? ORDER BY seq"
 )
+READ_HISTORIES = f"""
+    SELECT {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = content
+    WHERE stream IN ({{}}) ORDER BY stream, seq
+"""
 READ_ENTRIES = f"SELECT position, {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = content WHERE position > ? ORDER BY position LIMIT 1000"
 ADD_ENTRY = "INSERT INTO entries (stream, seq, at, kind, body, prev, hash, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_CONTENTS = "INSERT INTO contents (hash, salt, data) VALUES (?, ?, ?)"
@@ -46,6 +53,9 @@ MOVE_LEASE = "UPDATE leases SET token = ?, owner = ?, until = ? WHERE name = ? A
 DROP_LEASE = "DELETE FROM leases WHERE name = ? AND token = ? AND until = ?"
 FIND_IDS = "SELECT id FROM standings WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
 TALLY = "SELECT tool, standing, count(*) FROM standings WHERE thread_id = ? AND message_id <> ? GROUP BY tool, standing"
+READ_ROWS = f"SELECT {_ROW} FROM standings WHERE id IN (SELECT value FROM json_each(?))"
+READ_ALL_ROWS = f"SELECT {_ROW} FROM standings WHERE id > ? ORDER BY id LIMIT 1000"
+REPLACE_ROW = f"INSERT OR REPLACE INTO standings ({_ROW}) VALUES ({', '.join('?' * len(fields(Row)))})"
 ERASE = "UPDATE contents SET salt = NULL, data = NULL WHERE data IS NOT NULL AND hash IN (SELECT content FROM entries WHERE stream = ?)"
 READ_SCHEMA = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
 
@@ -56,14 +66,22 @@ class SqliteLedger:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
         self._lock = threading.RLock()
-        self._pid = 0
         self._db: sqlite3.Connection | None = None
-        with self._errors():
+        _OPEN.add(self)
+        with self._lock, self._errors():
             self._connection()
 
     def history(self, stream: str) -> list[Entry]:
         """All entries of a stream in order."""
         return [Entry(*row) for row in self._read(READ_HISTORY, (stream,))]
+
+    def histories(self, streams: Sequence[str]) -> dict[str, list[Entry]]:
+        """The entries of several streams, read in one statement."""
+        marks = ", ".join("?" * len(streams))
+        found: dict[str, list[Entry]] = {stream: [] for stream in streams}
+        for row in self._read(READ_HISTORIES.format(marks), tuple(streams)):
+            found[row[0]].append(Entry(*row))
+        return found
 
     def append(
         self, entries: Sequence[Entry], rows: Sequence[Row] = (), policies: Iterable[tuple[str, str]] = ()
@@ -76,25 +94,32 @@ class SqliteLedger:
             db.executemany(PUT_ROW, map(_VALUES, rows))
 
     def _add(self, db: sqlite3.Connection, entry: Entry) -> None:
-        if entry.content:
-            db.execute(ADD_CONTENTS, (entry.content, entry.salt, entry.data))
         values = (entry.stream, entry.seq, entry.at, entry.kind, entry.text, entry.prev, entry.hash, entry.content)
         try:
             db.execute(ADD_ENTRY, values)
+            if entry.content:
+                db.execute(ADD_CONTENTS, (entry.content, entry.salt, entry.data))
         except sqlite3.IntegrityError as error:
             raise StaleTicket(entry.stream, entry.seq) from error
 
     def rows(self, ids: Sequence[str]) -> dict[str, Row]:
         """The rows of these tickets, by id."""
-        marks = ", ".join("?" * len(ids))
-        return {
-            row[0]: _row(row) for row in self._read(f"SELECT {_ROW} FROM standings WHERE id IN ({marks})", tuple(ids))
-        }
+        return {row[0]: _row(row) for row in self._read(READ_ROWS, (json.dumps(list(ids)),))}
 
     def find(self, query: Query) -> list[Row]:
         """The rows that a query describes, most urgent first."""
-        where, values = _conditions(query)
-        text = f"SELECT {_ROW} FROM standings WHERE {where} ORDER BY priority DESC, due_at, id LIMIT ?"
+        if query.after is None or query.due_before is not None:
+            return self._page(query)
+        # Peers of the last row first, then what is less urgent: each is one range of an index.
+        last = query.after
+        peers = self._page(query, "priority = ?", last.priority)
+        rest = replace(query, after=None, limit=query.limit - len(peers))
+        return peers + self._page(rest, "priority < ?", last.priority) if rest.limit > 0 else peers
+
+    def _page(self, query: Query, *more: str | int) -> list[Row]:
+        where, values = _conditions(query, *more)
+        order = "due_at, id" if query.due_before is not None else "priority DESC, due_at, id"
+        text = f"SELECT {_ROW} FROM standings WHERE {where} ORDER BY {order} LIMIT ?"
         return [_row(row) for row in self._read(text, (*values, query.limit))]
 
     def ids(self, prefix: str) -> list[str]:
@@ -147,14 +172,20 @@ class SqliteLedger:
     def all_rows(self) -> Iterator[Row]:
         """Every row of standings, a thousand at a time."""
         last = ""
-        while page := self._read(f"SELECT {_ROW} FROM standings WHERE id > ? ORDER BY id LIMIT 1000", (last,)):
+        while page := self._read(READ_ALL_ROWS, (last,)):
             yield from map(_row, page)
             last = page[-1][0]
 
-    def erase(self, stream: str) -> int:
-        """Erases the contents of a stream's entries."""
-        with self._transaction() as db:
-            return db.execute(ERASE, (stream,)).rowcount
+    def erase(self, entry: Entry, row: Row) -> int:
+        """Erases the contents of a stream's entries, in the file and in its log."""
+        with self._lock:
+            with self._transaction() as db:
+                erased = db.execute(ERASE, (entry.stream,)).rowcount
+                self._add(db, entry)
+                db.execute(REPLACE_ROW, _VALUES(row))
+            # The log keeps old pages until it is taken into the file and cut; a reader at work puts that off.
+            self._read("PRAGMA wal_checkpoint(TRUNCATE)", ())
+            return erased
 
     def check(self) -> list[str]:
         """Damage that SQLite finds, and a schema that is not the one this version makes."""
@@ -166,11 +197,11 @@ class SqliteLedger:
     def close(self) -> None:
         """Closes the file; using the ledger again opens it again."""
         with self._lock:
-            if self._db is not None and self._pid == os.getpid():
+            if self._db is not None:
                 self._db.close()
             self._db = None
 
-    def _read(self, statement: str, values: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg]  # rows have no one shape
+    def _read(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with self._lock, self._errors():
             return self._connection().execute(statement, values).fetchall()
 
@@ -191,21 +222,43 @@ class SqliteLedger:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, *_NO_VALUE) as error:
             raise _translate(error, self.path) from error
 
     def _connection(self) -> sqlite3.Connection:
-        # A connection does not survive a fork.
-        if self._db is None or self._pid != os.getpid():
-            self._db, self._pid = _connect(self.path), os.getpid()
+        if self._db is None:
+            self._db = _connect(self.path)
         return self._db
+
+
+_OPEN: weakref.WeakSet[SqliteLedger] = weakref.WeakSet()
+_held_back: list[SqliteLedger] = []
+
+
+def _before_fork() -> None:
+    # SQLite's locks do not survive a fork, and a child that only closes a connection harms its parent's.
+    for ledger in list(_OPEN):
+        ledger._lock.acquire()
+        ledger.close()
+        _held_back.append(ledger)
+
+
+def _after_fork() -> None:
+    while _held_back:
+        _held_back.pop()._lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def _connect(path: str) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
     try:
-        _use_wal(db)
+        _version(db, path, len(migrations()))  # before anything is written into a file that may be somebody else's
+        _use_wal(db, path)
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA secure_delete = ON")
         _migrate(db, path)
     except BaseException:
         db.close()
@@ -213,16 +266,18 @@ def _connect(path: str) -> sqlite3.Connection:
     return db
 
 
-def _use_wal(db: sqlite3.Connection) -> None:
+def _use_wal(db: sqlite3.Connection, path: str) -> None:
     # The busy timeout does not cover the change of journal mode, and two processes may meet in it.
     end = time.monotonic() + BUSY_TIMEOUT
-    while db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+    while (mode := db.execute("PRAGMA journal_mode").fetchone()[0]) != "wal":
         try:
             db.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError:
             if time.monotonic() > end:
                 raise
-            time.sleep(0.01)
+        if time.monotonic() > end:
+            raise LedgerUnavailable(f"{path} cannot be shared (journal mode {mode}, not WAL); put it on a local disk")
+        time.sleep(0.01)
 
 
 def _migrate(db: sqlite3.Connection, path: str) -> None:
@@ -277,11 +332,11 @@ def _expected_schema() -> list[tuple[str, str]]:
     return schema
 
 
-def _row(values: tuple) -> Row:  # type: ignore[type-arg]  # rows have no one shape
-    return Row(*values[:-2], bool(values[-2]), bool(values[-1]))
+def _row(values: tuple[Any, ...]) -> Row:
+    return Row(*(*values[:-2], bool(values[-2]), bool(values[-1])))
 
 
-def _conditions(query: Query) -> tuple[str, list[object]]:
+def _conditions(query: Query, *more: str | int) -> tuple[str, list[object]]:
     # The literal lets SQLite use the partial indexes.
     parts = [f"standing IN ({', '.join(repr(str(s)) for s in query.standings)})"] if len(query.standings) > 1 else []
     parts += [f"standing = '{query.standings[0]}'"] if len(query.standings) == 1 else []
@@ -298,19 +353,52 @@ def _conditions(query: Query) -> tuple[str, list[object]]:
     if query.due_before is not None:
         parts.append("due_at <= ?")
         values.append(query.due_before)
+    if query.due_after is not None:
+        parts.append("due_at > ?")
+        values.append(query.due_after)
+    if more:
+        parts.append(str(more[0]))
+        values += more[1:]
     if query.after is not None:
-        last = query.after
-        parts.append("(-priority, coalesce(due_at, ''), id) > (?, ?, ?)")
-        values += [-last.priority, last.due_at or "", last.id]
+        # A row without a due time comes before those that have one.
+        parts.append("(due_at, id) > (?, ?)" if query.after.due_at else "(due_at IS NOT NULL OR id > ?)")
+        values += [query.after.due_at, query.after.id] if query.after.due_at else [query.after.id]
     return " AND ".join(parts) or "1", values
+
+
+# What Python's driver raises for a value that no column can hold.
+_NO_VALUE = (UnicodeEncodeError, OverflowError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+
+_UNAVAILABLE = frozenset(
+    {
+        sqlite3.SQLITE_AUTH,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_TOOBIG,
+    }
+)
 
 
 def _translate(error: Exception, path: str) -> LedgerError:
     text = str(error)
-    if isinstance(error, sqlite3.DatabaseError) and (
-        "malformed" in text or "not a database" in text or type(error) is sqlite3.DatabaseError
-    ):
+    if isinstance(error, _NO_VALUE):
+        return LedgerUnavailable(f"{path} cannot hold this: {text}; nothing was run")
+    # Our statements are right: where SQLite cannot make sense of one, or of a text that it reads, the file is not.
+    if isinstance(error, sqlite3.DatabaseError) and _code(error) not in _UNAVAILABLE:
         return LedgerCorrupt(f"{path}: {text}; restore it from a copy")
     if not Path(path).parent.is_dir():
         text += f" (there is no folder {Path(path).parent})"
     return LedgerUnavailable(f"{path}: {text}; nothing was run")
+
+
+def _code(error: sqlite3.Error) -> int:
+    # The low byte; the others tell more of the same. None was given for a text that is no UTF-8.
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
