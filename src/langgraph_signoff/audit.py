@@ -9,16 +9,21 @@ from datetime import datetime
 
 from langgraph_signoff import law
 from langgraph_signoff.desk import to_row
-from langgraph_signoff.errors import StaleTicket
+from langgraph_signoff.errors import LedgerError, StaleTicket
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Row, link
 from langgraph_signoff.ledger.entries import content_hash, entry_hash
 
 SEALS = "seals"
 
+_SHORTEST_NOTE = 12  # characters of a noted seal that name it
+
 
 @dataclass
 class Report:
-    """What a check found. `broken`: what is wrong, the first one first; `seal`: the newest seal's hash, to be noted."""
+    """What a check found. `broken`: what is wrong, the first one first; `seal`: the newest seal's hash, to be noted.
+
+    `unsealed`: how many entries no seal covers yet. `erased`: how many entries have lost their contents, as people may ask.
+    """
 
     entries: int = 0
     tickets: int = 0
@@ -38,16 +43,10 @@ def seal(ledger: Ledger, now: datetime) -> str:
     while True:
         history = ledger.history(SEALS)
         last = history[-1] if history else None
-        running, upto, count = hashlib.sha256(), last.body["upto"] if last else 0, 0
-        for position, entry in ledger.scan(after=last.body["upto"] if last else 0):
-            if entry is not None and not (last and entry.hash == last.hash):
-                running.update(entry.hash.encode())
-                upto, count = position, count + 1
-        if not count:
+        about = _about_entries_after(ledger, last.body["upto"] if last else 0)
+        if not about["count"]:
             return last.hash if last else ""
-        [sealed] = link(
-            SEALS, last, [Draft("sealed", {"upto": upto, "count": count, "digest": running.hexdigest()})], now
-        )
+        [sealed] = link(SEALS, last, [Draft("sealed", about)], now)
         try:
             ledger.append([sealed])
         except StaleTicket:
@@ -55,34 +54,59 @@ def seal(ledger: Ledger, now: datetime) -> str:
         return sealed.hash
 
 
+def _about_entries_after(ledger: Ledger, upto: int) -> dict[str, int | str]:
+    # The seals chain themselves; one may well stand after an entry that only the next one covers.
+    running, count = hashlib.sha256(), 0
+    for position, entry in ledger.scan(after=upto):
+        if entry.stream != SEALS:
+            running.update(entry.hash.encode())
+            upto, count = position, count + 1
+    return {"upto": upto, "count": count, "digest": running.hexdigest()}
+
+
 def verify(ledger: Ledger, *, noted_seal: str | None = None) -> Report:
-    """Checks every hash, chain, seal, policy and standing. Read-only; raises a LedgerError if the file cannot be read."""
+    """Checks every hash, chain, seal, policy and standing. Writes nothing; others may go on writing meanwhile.
+
+    Keeps about 300 bytes a ticket in memory. Raises a LedgerError if the file cannot be read.
+    """
     report = Report()
     report.broken += ledger.check()
-    heads: dict[str, Entry] = {}
-    seals = _Seals()
-    for place, (position, entry) in enumerate(ledger.scan(), start=1):
-        report.entries += 1
-        report.erased += entry.erased
-        if position != place and not any("missing" in text for text in report.broken):
-            report.broken.append(f"entry {place} is missing: the next one is number {position}, {_name(entry)}")
-        report.broken += _wrong_with(entry, heads.get(entry.stream))
-        report.broken += seals.take(position, entry)
-        heads[entry.stream] = entry
+    seals = _Seals(ledger.history(SEALS))
+    heads = _check_entries(ledger, seals, report)
+    report.broken += seals.finish()
     report.seal, report.unsealed = seals.newest, seals.waiting
-    if noted_seal and not any(
-        h == noted_seal or (len(noted_seal) >= 12 and h.startswith(noted_seal)) for h in seals.hashes
-    ):
+    if noted_seal and not seals.has(noted_seal):
         report.broken.append(
             f"the noted seal {noted_seal} is not in the record: its end was cut off, or it is another record"
         )
-    report.broken += _wrong_policies(ledger)
-    report.broken += _wrong_rows(ledger, heads, report)
+    policies = _Policies(ledger)
+    report.broken += policies.wrong
+    report.broken += _wrong_rows(ledger, heads, policies)
+    report.tickets = sum(stream != SEALS for stream in heads)
     return report
 
 
-def _wrong_with(entry: Entry, last: Entry | None) -> Iterator[str]:
-    if entry.seq != (last.seq + 1 if last else 1) or entry.prev != (last.hash if last else ""):
+Head = tuple[int, str]
+"""The number and the hash of the last entry of a stream."""
+
+
+def _check_entries(ledger: Ledger, seals: _Seals, report: Report) -> dict[str, Head]:
+    heads: dict[str, Head] = {}
+    is_numbered = True
+    for place, (position, entry) in enumerate(ledger.scan(), start=1):
+        report.entries += 1
+        report.erased += entry.erased
+        if position != place and is_numbered:
+            is_numbered = False
+            report.broken.append(f"entry {place} is missing: the next one is number {position}, {_name(entry)}")
+        report.broken += _wrong_with(entry, heads.get(entry.stream, (0, "")))
+        report.broken += seals.take(position, entry)
+        heads[entry.stream] = (entry.seq, entry.hash)
+    return heads
+
+
+def _wrong_with(entry: Entry, head: Head) -> Iterator[str]:
+    if (entry.seq, entry.prev) != (head[0] + 1, head[1]):
         yield f"{_name(entry)} does not follow the entry before it"
     if entry.hash != entry_hash(entry.stream, entry.seq, entry.at, entry.kind, entry.text, entry.content, entry.prev):
         yield f"{_name(entry)} was changed: its hash is not that of what it says"
@@ -95,64 +119,113 @@ def _wrong_with(entry: Entry, last: Entry | None) -> Iterator[str]:
 class _Seals:
     """Follows the seals through the record in the order of writing."""
 
-    def __init__(self) -> None:
-        self._running, self._count, self._upto = hashlib.sha256(), 0, 0
-        self._pending: list[tuple[int, str]] = []
-        self.newest, self.hashes = "", list[str]()
+    def __init__(self, history: list[Entry]) -> None:
+        self._todo, self._hashes = iter(history), [entry.hash for entry in history]
+        self.newest = self._hashes[-1] if history else ""
+        self._next = next(self._todo, None)
+        self._running, self.waiting = hashlib.sha256(), 0
 
-    @property
-    def waiting(self) -> int:
-        """How many entries no seal covers yet, seals left out."""
-        return sum(1 for _, hash_ in self._pending if hash_ != self.newest)
+    def has(self, note: str) -> bool:
+        """Whether a seal has this hash, or begins with it."""
+        return any(h == note or (len(note) >= _SHORTEST_NOTE and h.startswith(note)) for h in self._hashes)
 
     def take(self, position: int, entry: Entry) -> Iterator[str]:
-        """Takes the next entry; says what is wrong if it is a seal that does not hold."""
+        """Takes the next entry; says what is wrong with the seals that end before it."""
         if entry.stream == SEALS:
-            yield from self._check(entry)
-        self._pending.append((position, entry.hash))
+            return
+        while self._next and position > _upto(self._next):
+            yield from self._close(self._next)
+        self._running.update(str(entry.hash).encode())
+        self.waiting += 1
 
-    def _check(self, entry: Entry) -> Iterator[str]:
-        body = entry.body
-        last = self.newest
-        covered = [h for position, h in self._pending if position <= body["upto"] and h != last]
-        if len(covered) != body["count"] or hashlib.sha256("".join(covered).encode()).hexdigest() != body["digest"]:
-            yield f"{_name(entry)} does not hold: an entry before it was removed, added or changed"
-        self._pending = [(position, h) for position, h in self._pending if position > body["upto"] and h != last]
-        self.newest = entry.hash
-        self.hashes.append(entry.hash)
+    def finish(self) -> Iterator[str]:
+        """Says what is wrong with the seals that end with the last entry, or beyond it."""
+        while self._next:
+            yield from self._close(self._next)
 
-
-def _wrong_policies(ledger: Ledger) -> Iterator[str]:
-    for version, document in ledger.policies():
-        if hashlib.sha256(document.encode()).hexdigest() != version:
-            yield f"policy {version[:12]} was changed: its hash is not that of its document"
+    def _close(self, sealed: Entry) -> Iterator[str]:
+        if not _holds(sealed, self.waiting, self._running.hexdigest()):
+            yield f"{_name(sealed)} does not hold: an entry before it was removed, added or changed"
+        self._next = next(self._todo, None)
+        self._running, self.waiting = hashlib.sha256(), 0
 
 
-def _wrong_rows(ledger: Ledger, heads: dict[str, Entry], report: Report) -> Iterator[str]:
-    tickets = {stream for stream in heads if stream != SEALS}
-    report.tickets = len(tickets)
-    for row in ledger.all_rows():
-        if row.id not in tickets:
-            yield f"ticket {row.id[:12]} has a standing but no entries: they were removed"
-            continue
-        tickets.discard(row.id)
-        yield from _wrong_row(ledger, row)
-    for stream in sorted(tickets):
-        yield f"ticket {stream[:12]} has entries but no standing"
-
-
-def _wrong_row(ledger: Ledger, row: Row) -> Iterator[str]:
-    history = ledger.history(row.id)
-    if any(entry.erased for entry in history):
-        return
+def _upto(sealed: Entry) -> int:
     try:
-        expected = to_row(law.recorded(history))
-    except (KeyError, ValueError) as error:
-        yield f"ticket {row.id[:12]} cannot be read: {error}"
+        return int(sealed.body["upto"])
+    except (KeyError, TypeError, ValueError):
+        return 0  # changed, as its hash tells; it does not hold
+
+
+def _holds(sealed: Entry, count: int, digest: str) -> bool:
+    try:
+        return (sealed.body["count"], sealed.body["digest"]) == (count, digest)
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+class _Policies:
+    """The policy documents on record, and which of them rulings name in vain."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._known: set[str] = set()
+        self.wrong: list[str] = []
+        for version, document in ledger.policies():
+            self._known.add(version)
+            if hashlib.sha256(str(document).encode()).hexdigest() != version:
+                self.wrong.append(f"policy {version!s:.12} was changed: its hash is not that of its document")
+
+    def missing(self, version: str) -> Iterator[str]:
+        """Says so, once, if a version has no document."""
+        if version not in self._known:
+            self._known.add(version)
+            yield f"policy {version[:12]} was removed: a ruling names it"
+
+
+def _wrong_rows(ledger: Ledger, heads: dict[str, Head], policies: _Policies) -> Iterator[str]:
+    rest = {stream for stream in heads if stream != SEALS}
+    for row in ledger.all_rows():
+        rest.discard(row.id)
+        yield from _wrong_row(ledger, row, policies)
+    for stream in sorted(map(str, rest)):
+        if not ledger.rows([stream]):
+            yield f"ticket {stream[:12]} has entries but no standing"
+
+
+def _wrong_row(ledger: Ledger, row: Row, policies: _Policies) -> Iterator[str]:
+    try:
+        row, history = _at_one_moment(ledger, row)
+        if not history:
+            yield f"ticket {row.id!s:.12} has a standing but no entries: they were removed"
+            return
+        case = law.recorded(history)
+        expected = to_row(case)
+    except LedgerError:
+        raise
+    except Exception as error:  # whatever a changed entry makes of its reader
+        yield f"ticket {row.id!s:.12} cannot be read: {error!r}"
         return
+    yield from policies.missing(case.ruling.policy_version)
     if row != expected:
-        yield f"ticket {row.id[:12]} stands as {row.standing}, but its entries say {expected.standing}"
+        yield f"ticket {row.id!s:.12} stands as {row.standing}, but its entries say {expected.standing}"
+    if _erased_unasked(history):
+        yield f"ticket {row.id!s:.12} has lost contents, and no entry says who erased them and why"
+
+
+def _at_one_moment(ledger: Ledger, row: Row) -> tuple[Row, list[Entry]]:
+    # Others may write between the two reads; both are of one moment when the row is still the same afterwards.
+    while True:
+        history = ledger.history(row.id)
+        again = ledger.rows([row.id]).get(row.id, row) if not history or row.seq != history[-1].seq else row
+        if again == row:
+            return row, history
+        row = again
+
+
+def _erased_unasked(history: list[Entry]) -> bool:
+    asked = max((entry.seq for entry in history if entry.kind == "erased"), default=0)
+    return any(entry.erased and entry.seq > asked for entry in history)
 
 
 def _name(entry: Entry) -> str:
-    return f"entry {entry.stream[:12]}/{entry.seq} ({entry.kind})"
+    return f"entry {entry.stream!s:.12}/{entry.seq} ({entry.kind})"

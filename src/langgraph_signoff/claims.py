@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
-from datetime import timedelta
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 from langgraph_signoff import liveness
@@ -70,32 +75,32 @@ class Claims:
         claim = case.claim
         if claim is None or claim.suspended:
             return False
+        if self.desk.clock() < self._until(case, claim):
+            return True
         if claim.owner == liveness.me():
             return self._keeper.keeps(_name(case))
-        return not self._is_over(claim, self.desk.ledger.lease(_name(case)))
+        return liveness.is_gone(claim.owner) is False
 
-    def _is_over(self, claim: Claim, lease: Lease | None) -> bool:
-        until = claim.at + timedelta(seconds=claim.lease)
-        if lease:
-            until = max(until, moment(lease.until))
-        return self.desk.clock() >= until and liveness.is_gone(claim.owner) is not False
+    def _until(self, case: Case, claim: Claim) -> datetime:
+        first = claim.at + timedelta(seconds=claim.lease)
+        lease = self.desk.ledger.lease(_name(case))
+        return max(first, moment(lease.until)) if lease else first
 
     def release(self, case: Case) -> None:
         """Gives a claim back that never started the tool; the approval stands."""
-        self._end(case, Draft("released", {"attempt": case.attempts}))
+        self._end(case, [_released(case)])
 
-    def give_back(self, case: Case, drafts: list[Draft]) -> None:
-        """Gives a claim back that never started the tool, with what made it so."""
-        self.desk.write(case.id, lambda _: drafts)
-        self._keeper.drop(_name(case))
+    def give_back(self, case: Case, amended: Draft, *, policies: Iterable[tuple[str, str]] = ()) -> None:
+        """Gives a claim back that never started the tool, with what is asked instead."""
+        self._end(case, [_released(case), amended], policies)
 
     def suspend(self, case: Case) -> None:
         """Notes that the tool itself has paused; the next pass continues the same claim."""
-        self._end(case, Draft("suspended", {"attempt": case.attempts}))
+        self._end(case, [Draft("suspended", {"attempt": case.attempts})])
 
     def doubt(self, case: Case) -> None:
         """Notes that the tool was started and nobody knows whether it finished."""
-        self._end(case, Draft("in_doubt", {"attempt": case.attempts, "found_by": liveness.me()}))
+        self._end(case, [Draft("in_doubt", {"attempt": case.attempts, "found_by": liveness.me()})])
 
     def record(self, case: Case, standing: Standing, contents: dict[str, Any]) -> Case:
         """Puts the outcome on the record, also when the runner had been given up meanwhile.
@@ -103,13 +108,13 @@ class Claims:
         If the ledger does not answer, a keeper goes on trying as long as this process lives, and the error is raised.
         """
         draft = Draft(str(standing), {"attempt": max(1, case.attempts)}, contents)
-        return self._end(case, draft)
+        return self._end(case, [draft])
 
-    def _end(self, case: Case, draft: Draft) -> Case:
+    def _end(self, case: Case, drafts: list[Draft], policies: Iterable[tuple[str, str]] = ()) -> Case:
         try:
-            ended = self.desk.write(case.id, lambda _: [draft])
+            ended = self.desk.write(case.id, lambda _: drafts, policies=policies)
         except LedgerError:
-            self._keeper.owe(case.id, _name(case), draft)
+            self._keeper.owe(_name(case), lambda: self.desk.write(case.id, lambda _: drafts, policies=policies))
             raise
         self._keeper.drop(_name(case))
         return ended
@@ -131,9 +136,10 @@ class Claims:
 
     def _lease_is_over(self, lease: Lease, name: str) -> bool:
         # Holding a thread only spares work; what runs once is guarded by claims, which are stricter.
+        is_late = self.desk.clock() >= moment(lease.until)
         if lease.owner == liveness.me():
-            return not self._keeper.keeps(name)
-        return self.desk.clock() >= moment(lease.until) or bool(liveness.is_gone(lease.owner))
+            return is_late and not self._keeper.keeps(name)
+        return is_late or bool(liveness.is_gone(lease.owner))
 
     def _new_lease(self) -> Lease:
         return Lease(secrets.token_hex(8), liveness.me(), stamp(self.desk.clock() + timedelta(seconds=self.lease)))
@@ -143,9 +149,10 @@ class Claims:
         new = self._new_lease()
         return new if self.desk.ledger.swap_lease(name, old, new) else None
 
-    def settle_debt(self, ticket_id: str, draft: Draft) -> None:
-        """Writes an outcome that could not be written when it came."""
-        self.desk.write(ticket_id, lambda _: [draft])
+    def give_up(self, name: str, lease: Lease) -> None:
+        """Lets others have a name at once; where the ledger does not answer, they have it when the lease ends."""
+        with suppress(LedgerError):
+            self.desk.ledger.swap_lease(name, lease, None)
 
 
 class Keeper:
@@ -153,10 +160,14 @@ class Keeper:
 
     def __init__(self, claims: Claims, every: float) -> None:
         self._claims, self._every = claims, every
+        self.forget()
+        _KEEPERS.add(self)
+
+    def forget(self) -> None:
+        """Holds nothing: in a forked child, for what was held is the parent's."""
         self._held: dict[str, Lease | None] = {}
-        self._owed: dict[str, tuple[str, Draft]] = {}
+        self._owed: dict[str, Callable[[], object]] = {}
         self._lock = threading.Lock()
-        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
     def keep(self, name: str, lease: Lease | None = None) -> None:
@@ -172,22 +183,22 @@ class Keeper:
         with self._lock:
             return name in self._held
 
-    def owe(self, ticket_id: str, name: str, draft: Draft) -> None:
-        """Keeps an entry that could not be written, and the claim with it, until it can."""
+    def owe(self, name: str, pay: Callable[[], object]) -> None:
+        """Keeps what could not be written, and the claim with it, until it can be."""
         with self._lock:
-            self._owed[name] = (ticket_id, draft)
+            self._owed[name] = pay
 
     def drop(self, name: str) -> None:
         """Lets go of a name."""
         with self._lock:
             lease = self._held.pop(name, None)
         if lease is not None:
-            self._claims.desk.ledger.swap_lease(name, lease, None)
+            self._claims.give_up(name, lease)
 
     def _beat(self) -> None:
         # A short life when there is nothing to keep: the thread ends, and `keep` starts another.
         while True:
-            self._wake.wait(self._every)
+            time.sleep(self._every)
             with self._lock:
                 if not self._held:
                     self._thread = None
@@ -203,9 +214,9 @@ class Keeper:
         if debt is None:
             return
         try:
-            self._claims.settle_debt(*debt)
+            debt()
         except SignoffError:
-            return
+            return  # the next beat tries again
         with self._lock:
             self._owed.pop(name, None)
         self.drop(name)
@@ -224,7 +235,23 @@ class Keeper:
             if new and held:
                 self._held[name] = new
         if new and not held:  # dropped while the heartbeat was under way
-            self._claims.desk.ledger.swap_lease(name, new, None)
+            self._claims.give_up(name, new)
+
+
+_KEEPERS: weakref.WeakSet[Keeper] = weakref.WeakSet()
+
+
+def _forget_what_the_parent_holds() -> None:
+    for keeper in list(_KEEPERS):
+        keeper.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_what_the_parent_holds)
+
+
+def _released(case: Case) -> Draft:
+    return Draft("released", {"attempt": case.attempts})
 
 
 def _name(case: Case) -> str:

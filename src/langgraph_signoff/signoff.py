@@ -14,7 +14,7 @@ from langgraph_signoff.claims import Claims
 from langgraph_signoff.desk import Clock, Desk, utc_now
 from langgraph_signoff.errors import IncompleteDecision, RevisionRefused
 from langgraph_signoff.law import Case, Edit, Say
-from langgraph_signoff.ledger import Entry, Ledger, Query, open_ledger
+from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, open_ledger, stamp
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import MASK, Answer, CurrentAction, Json, Run, Standing, Ticket, Verdict
@@ -130,7 +130,8 @@ class Signoff:
         say = self._say(Verdict.REVISE, ticket, by, reason or feedback, if_digest)
         if args is None:
             return self._decide(ticket, say)
-        return to_ticket(self.desk.write(self._id(ticket), lambda case: self._revise(case, say, args)))
+        id_, policies = self._id(ticket), self._policy_in_force()
+        return to_ticket(self.desk.write(id_, lambda case: self._revise(case, say, args), policies=policies))
 
     def comment(self, ticket: Ticket | str, *, by: str, text: str) -> Ticket:
         """Adds a note to a ticket, at any time; it changes nothing."""
@@ -139,10 +140,22 @@ class Signoff:
         return to_ticket(self.desk.write(case.id, lambda case: law.comment(case, say, self._people(case))))
 
     def withdraw(self, ticket: Ticket | str, *, by: str, reason: str = "") -> Ticket:
-        """Abandons a ticket that is not running: nothing will come of it."""
+        """Abandons a ticket that is not running: nothing will come of it. Anybody known may, and the requester."""
         if not by.strip():
             raise IncompleteDecision("a withdrawal needs a name: give by=")
-        return to_ticket(self.desk.write(self._id(ticket), lambda case: law.withdraw(case, by=by, reason=reason)))
+
+        def step(case: Case) -> list[Draft]:
+            return law.withdraw(case, by=by.strip(), reason=reason, people=self._people(case))
+
+        return to_ticket(self.desk.write(self._id(ticket), step))
+
+    def erase(self, ticket: Ticket | str, *, by: str, reason: str) -> Ticket:
+        """Erases what a finished ticket was about: arguments, words, result. That it was, and who erased it and why, stays.
+
+        A run that comes to it again is answered from the record, without the contents. The checkpointer keeps its own copy
+        of the conversation. Raises TicketClosed for a ticket that something may still come of: withdraw or settle it first.
+        """
+        return to_ticket(self.desk.erase(self._id(ticket), by=by.strip(), reason=reason.strip()))
 
     def settle(
         self, ticket: Ticket | str, answer: Answer | str, *, by: str, reason: str = "", result: Json = None
@@ -163,7 +176,14 @@ class Signoff:
         self, *, queue: str | None = None, thread_id: str | None = None, tool: str | None = None, limit: int = 50
     ) -> list[Ticket]:
         """Tickets that wait for a decision, most urgent first; overdue ones are not among them."""
-        query = Query(standings=(Standing.PENDING,), queue=queue, thread_id=thread_id, tool=tool, limit=limit)
+        query = Query(
+            standings=(Standing.PENDING,),
+            queue=queue,
+            thread_id=thread_id,
+            tool=tool,
+            due_after=stamp(self.desk.clock()),
+            limit=limit,
+        )
         return [ticket for ticket in self.find(query) if ticket.standing is Standing.PENDING]
 
     def in_doubt(self, *, thread_id: str | None = None, limit: int = 50) -> list[Ticket]:
@@ -175,8 +195,8 @@ class Signoff:
         return [to_ticket(case) for case in self.desk.cases([row.id for row in self.ledger.find(query)])]
 
     def history(self, ticket: Ticket | str) -> list[Entry]:
-        """Every entry of a ticket, in order."""
-        return self.ledger.history(self._id(ticket))
+        """Every entry of a ticket, in order. Raises UnknownTicket."""
+        return self.desk.history(self._id(ticket))
 
     def expire(self) -> list[str]:
         """Settles everything overdue and seals the record; the ids of the threads to wake. Idempotent."""
@@ -276,6 +296,7 @@ class Signoff:
     def _revise(self, case: Case, say: Say, args: Mapping[str, Json]) -> list[Any]:
         import jsonpatch
 
+        law.hear(case, say, self._people(case))
         wanted, shown = _edited(case, args)
         _check_schema(case, shown)
         action = case.to_action().model_copy(update={"args": wanted, "parsed": shown})
@@ -287,6 +308,10 @@ class Signoff:
         return law.revise(
             case, say, Edit(wanted, shown, digest(action.tool, wanted), patch, ruling), self._people(case)
         )
+
+    def _policy_in_force(self) -> list[tuple[str, str]]:
+        # Without a policy of its own, a Signoff rules by the one on record.
+        return [(self.policy.version, self.policy.document)] if self._given is not None else []
 
     def _people(self, case: Case) -> law.People:
         return self._policy_for(case).people
@@ -305,19 +330,39 @@ def _edited(case: Case, edit: Mapping[str, Json]) -> tuple[dict[str, Json], dict
     """The proposed and the shown arguments with an edit laid over them; what the edit leaves alone stays as proposed."""
     wanted, shown = dict(case.args), dict(case.parsed)
     for key, value in edit.items():
-        real = _unmasked(value, case.parsed.get(key))
-        if key not in case.parsed or real != case.parsed[key]:
+        real = _unmasked(value, case.parsed.get(key, _ABSENT))
+        if not _is_same(key, real, case.parsed):
             wanted[key] = shown[key] = real
     return wanted, shown
 
 
+_ABSENT: Any = object()
+
+
+def _is_same(key: str, value: Json, args: Mapping[str, Json]) -> bool:
+    try:
+        hash_ = digest("", {key: value})
+    except TypeError as error:
+        raise RevisionRefused(f"{key}: {error}") from error
+    # 5 and 5.0 are one JSON number, 1 and true are not.
+    return key in args and hash_ == digest("", {key: args[key]})
+
+
 def _unmasked(value: Json, original: Json) -> Json:
+    """An edited value with each masked one in it replaced by what stands in its place. Raises RevisionRefused if nothing does."""
     if value == MASK:
+        if original is _ABSENT:
+            raise RevisionRefused(f"{MASK} stands for a secret value, and there is none in that place; write it out")
         return original
-    if isinstance(value, dict) and isinstance(original, dict):
-        return {key: _unmasked(item, original.get(key)) for key, item in value.items()}
-    if isinstance(value, list) and isinstance(original, list) and len(value) == len(original):
-        return [_unmasked(item, old) for item, old in zip(value, original, strict=True)]
+    if isinstance(value, dict):
+        known = original if isinstance(original, dict) else {}
+        return {key: _unmasked(item, known.get(key, _ABSENT)) for key, item in value.items()}
+    if isinstance(value, list):
+        # In a list of another length nobody can tell which item was which.
+        same = isinstance(original, list) and len(original) == len(value)
+        return [
+            _unmasked(item, old) for item, old in zip(value, original if same else [_ABSENT] * len(value), strict=True)
+        ]
     return value
 
 

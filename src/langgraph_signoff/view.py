@@ -39,7 +39,7 @@ def to_ticket(case: Case) -> Ticket:
         trigger=case.action.get("trigger", ""),
         confidence=case.action.get("confidence", 0.0),
         description=render_describe(case.ruling.describe, args),
-        detail=case.ruling.detail or case.why,
+        detail=case.erasure or case.ruling.detail or case.why,
         previous=case.previous,
         difference=mask_patch(case.difference, redact),
         args_schema=case.action.get("args_schema", {}),
@@ -53,7 +53,7 @@ def options(case: Case) -> tuple[str, ...]:
     """What a reviewer can do with a ticket that stands so."""
     if case.standing is Standing.IN_DOUBT:
         return ("happened", "did_not_happen", "give_up")
-    if case.standing is not Standing.PENDING:
+    if case.standing is not Standing.PENDING or case.erased:
         return ()
     return tuple(str(v) for v in (Verdict.APPROVE, Verdict.REJECT, Verdict.REVISE))
 

@@ -53,6 +53,7 @@ class Case:
     outcome: Outcome | None = None
     result: dict[str, Any] = field(default_factory=dict)
     why: str = ""
+    erasure: str = ""
     decisions: list[Decision] = field(default_factory=list)
 
     @property
@@ -115,11 +116,15 @@ def recorded(history: Sequence[Entry]) -> Case:
 
 
 def advance(case: Case, entries: Sequence[Entry]) -> None:
-    """Reads on, in place: what these entries do to a case that was read as it was `recorded`."""
+    """Reads on, in place: what these entries do to a case that was read as it was `recorded`.
+
+    A final standing stays: what comes after it (a late outcome, a comment, an erasure) is on the record and changes nothing.
+    """
     for entry in entries:
         case.seq, case.at = entry.seq, moment(entry.at)
         case.erased = case.erased or entry.erased
-        _STEPS[entry.kind](case, entry)
+        if not case.standing.is_final or entry.kind in _AFTER_THE_END:
+            _STEPS[entry.kind](case, entry)
 
 
 def _by_silence(case: Case) -> None:
@@ -130,6 +135,9 @@ def _by_silence(case: Case) -> None:
             case.standing = Standing.LAPSED
         case Standing.IN_DOUBT:
             case.told_unknown = True
+
+
+_FIRST_STANDING = {"allow": Standing.APPROVED, "review": Standing.PENDING, "deny": Standing.DENIED}
 
 
 @functools.lru_cache(maxsize=512)
@@ -143,7 +151,7 @@ def _opened(entry: Entry) -> Case:
     body, contents, ruling = _opening(entry.text, entry.data)
     at = moment(entry.at)
     action = contents.get("action", {})
-    standing = {"allow": Standing.APPROVED, "review": Standing.PENDING, "deny": Standing.DENIED}[ruling.mode]
+    standing = _FIRST_STANDING[ruling.mode]
     return Case(
         id=entry.stream,
         standing=standing,
@@ -181,11 +189,13 @@ def _decided(case: Case, entry: Entry) -> None:
         }
     )
     case.decisions.append(decision)
+    if case.standing is not Standing.PENDING:
+        return
     match decision.verdict:
         case Verdict.APPROVE | Verdict.REJECT:
             _count(case)
         case Verdict.REVISE if "ruling" in body:
-            _next_generation(case, entry)
+            _revised(case, entry)
             _count_author(case, approves=body["approves"])
         case Verdict.REVISE:
             case.standing, case.why = Standing.RETURNED, decision.reason
@@ -198,13 +208,21 @@ def _count_author(case: Case, *, approves: bool) -> None:
         _count(case)
 
 
+def _revised(case: Case, entry: Entry) -> None:
+    due_at = case.due_at
+    _next_generation(case, entry)
+    # A shorter window binds from the edit on; a longer one gives no more time than there was.
+    case.due_at = min(due_at, case.due_at)
+
+
 def _next_generation(case: Case, entry: Entry) -> None:
     edit = entry.contents.get("edit", {})
     case.generation += 1
     case.ruling = Ruling.model_validate(entry.body["ruling"])
     case.requirements = case.ruling.requirements
+    case.due_at = case.at + case.requirements.window
     case.args, case.parsed, case.digest = edit.get("args", {}), edit.get("parsed", {}), edit.get("digest", "")
-    case.standing, case.approved_at = Standing.PENDING, None
+    case.standing, case.approved_at = _FIRST_STANDING[case.ruling.mode], None
 
 
 def _count(case: Case) -> None:
@@ -226,20 +244,21 @@ def _claimed(case: Case, entry: Entry) -> None:
     case.claim = Claim(body["attempt"], body["owner"], case.at, body["lease"])
 
 
-def _released(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape for every step
-    case.standing = Standing.APPROVED
+def _released(case: Case, entry: Entry) -> None:
+    if _is_of_this_attempt(case, entry):
+        case.standing = Standing.APPROVED
 
 
-def _suspended(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape for every step
-    if case.claim:
+def _suspended(case: Case, entry: Entry) -> None:
+    if case.claim and _is_of_this_attempt(case, entry):
         case.claim.suspended = True
 
 
 def _outcome(case: Case, entry: Entry) -> None:
     body, contents = entry.body, entry.contents
-    if case.standing not in (Standing.RUNNING, Standing.IN_DOUBT) and case.ruling.mode != "allow":
-        return  # a late outcome of a runner that was given up and replaced: on the record, no effect
-    if body["attempt"] < case.attempts:
+    # An outcome that comes late settles the doubt, also when somebody has just said that it did not happen. When another
+    # attempt is under way it has no effect: that one will have its own.
+    if body["attempt"] < case.attempts or case.standing is Standing.PENDING:
         return
     case.standing, case.result = Standing(entry.kind), contents
     case.outcome = Outcome(
@@ -252,8 +271,15 @@ def _outcome(case: Case, entry: Entry) -> None:
     )
 
 
-def _doubted(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape for every step
-    case.standing, case.doubted_at, case.told_unknown = Standing.IN_DOUBT, case.at, False
+def _doubted(case: Case, entry: Entry) -> None:
+    if _is_of_this_attempt(case, entry):
+        case.standing, case.doubted_at, case.told_unknown = Standing.IN_DOUBT, case.at, False
+
+
+def _is_of_this_attempt(case: Case, entry: Entry) -> bool:
+    # A runner that was given up may still speak when another one has long taken its place.
+    under_way = case.standing is Standing.RUNNING or case.ruling.mode == "allow"
+    return under_way and entry.body["attempt"] == case.attempts
 
 
 def _retried(case: Case, entry: Entry) -> None:
@@ -265,6 +291,12 @@ def _retried(case: Case, entry: Entry) -> None:
 def _told(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape for every step
     case.told_unknown = True
 
+
+def _erased(case: Case, entry: Entry) -> None:
+    case.erased, case.erasure = True, f"erased by {entry.body['by']}: {entry.body['reason']}"
+
+
+_AFTER_THE_END = frozenset({"decided", "erased"})
 
 _STEPS: dict[str, Callable[[Case, Entry], None]] = {
     "decided": _decided,
@@ -280,6 +312,7 @@ _STEPS: dict[str, Callable[[Case, Entry], None]] = {
     "in_doubt": _doubted,
     "retried": _retried,
     "told_unknown": _told,
+    "erased": _erased,
 }
 
 

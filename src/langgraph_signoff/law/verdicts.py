@@ -47,7 +47,7 @@ class Edit:
 def why_not(requirements: Requirements, *, by: str, people: People, requester: str | None) -> str | None:
     """Why this person may not decide, in a sentence; None if they may."""
     if people is not None and by not in people:
-        return f"the policy does not know {by!r}; it knows {', '.join(sorted(people)) or 'nobody'}"
+        return _unknown(by, people)
     if requirements.not_requester and by == requester:
         return f"{by} is the requester, and the policy wants somebody else"
     groups = people[by] if people is not None else frozenset()
@@ -59,7 +59,7 @@ def why_not(requirements: Requirements, *, by: str, people: People, requester: s
 
 def decide(case: Case, say: Say, people: People) -> list[Draft]:
     """What approve, reject or send-back adds to a ticket's history. Raises a `DecisionRefused` that says why not."""
-    _hear(case, say, people)
+    hear(case, say, people)
     if say.verdict is Verdict.REVISE and case.rounds > case.requirements.max_revisions:
         raise RevisionRefused(
             f"this is round {case.rounds}, and the policy gives {case.requirements.max_revisions}; approve or reject it"
@@ -69,7 +69,7 @@ def decide(case: Case, say: Say, people: People) -> list[Draft]:
 
 def revise(case: Case, say: Say, edit: Edit, people: People) -> list[Draft]:
     """What an edit of the arguments adds: the next generation. `edit.ruling` must already be no weaker than the old one."""
-    _hear(case, say, people)
+    hear(case, say, people)
     if edit.ruling.mode == "deny":
         raise RevisionRefused(f"the policy denies the edited call ({edit.ruling.reason_code}); the ticket is as it was")
     if edit.digest == case.digest:
@@ -88,11 +88,30 @@ def comment(case: Case, say: Say, people: People) -> list[Draft]:
     return [_decided(case, say, people)]
 
 
-def withdraw(case: Case, *, by: str, reason: str) -> list[Draft]:
-    """Abandons a ticket that is not running yet. Raises TicketClosed otherwise."""
+def withdraw(case: Case, *, by: str, reason: str, people: People = None) -> list[Draft]:
+    """Abandons a ticket that is not running yet: anybody the policy knows may, and the requester. Raises TicketClosed."""
+    if people is not None and by not in people and by != case.requester:
+        raise NotAllowedToDecide(_unknown(by, people))
     if case.standing not in (Standing.PENDING, Standing.APPROVED):
         raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}; only a pending or approved one can be withdrawn")
     return [Draft("withdrawn", {"by": by}, {"reason": reason})]
+
+
+def erase(case: Case, *, by: str, reason: str) -> list[Draft]:
+    """What erasing adds: who and why, which stay. Raises TicketClosed for a ticket that something may still come of."""
+    if not by.strip() or not reason.strip():
+        raise IncompleteDecision("an erasure needs a name and a reason: give by= and reason=")
+    if not case.standing.is_final:
+        raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}; {_FIRST[case.standing]}, then erase it")
+    return [Draft("erased", {"by": by, "reason": reason})]
+
+
+_FIRST = {
+    Standing.PENDING: "withdraw it",
+    Standing.APPROVED: "withdraw it",
+    Standing.RUNNING: "let it finish",
+    Standing.IN_DOUBT: "settle it",
+}
 
 
 def settle(case: Case, answer: Answer, say: Say, people: People, result: Any = None) -> list[Draft]:
@@ -131,7 +150,8 @@ def silence(case: Case, now: datetime) -> list[Draft]:
     return [Draft("told_unknown", {})]
 
 
-def _hear(case: Case, say: Say, people: People) -> None:
+def hear(case: Case, say: Say, people: People) -> None:
+    """Checks who speaks, about what, and when. Raises the `DecisionRefused` that says why not, if that is all it takes."""
     _pending(case)
     _named(say, people)
     if say.digest != case.digest:
@@ -140,7 +160,8 @@ def _hear(case: Case, say: Say, people: People) -> None:
         )
     _may(case, say, people)
     _reasoned(case, say)
-    if case.verdicts().get(say.by) is say.verdict:
+    # Whoever edited the call may edit it again, or send it back after all.
+    if say.verdict is not Verdict.REVISE and case.verdicts().get(say.by) is say.verdict:
         raise TicketClosed(
             f"{say.by} has already said {say.verdict} of ticket {case.id[:12]}; it waits for somebody else"
         )
@@ -158,9 +179,11 @@ def _named(say: Say, people: People) -> None:
     if not say.by.strip():
         raise IncompleteDecision("a decision needs a name: give by=")
     if people is not None and say.by not in people:
-        raise NotAllowedToDecide(
-            f"the policy does not know {say.by!r}; it knows {', '.join(sorted(people)) or 'nobody'}"
-        )
+        raise NotAllowedToDecide(_unknown(say.by, people))
+
+
+def _unknown(by: str, people: Mapping[str, frozenset[str]]) -> str:
+    return f"the policy does not know {by!r}; it knows {', '.join(sorted(people)) or 'nobody'}"
 
 
 def _may(case: Case, say: Say, people: People) -> None:

@@ -15,7 +15,7 @@ from langgraph_signoff.canonical import digest
 from langgraph_signoff.claims import Claims
 from langgraph_signoff.desk import Desk, Opening
 from langgraph_signoff.errors import StillRunning
-from langgraph_signoff.law import Case, Say, settled
+from langgraph_signoff.law import Case, Say, settled, stricter
 from langgraph_signoff.ledger import Draft, Query
 from langgraph_signoff.nodes import messages
 from langgraph_signoff.nodes.payload import pause
@@ -199,17 +199,16 @@ class Heart:
         action = call.action.model_copy(update={"args": case.args, "parsed": parsed})
         ruling = self.policy.rule(action, now=self.desk.clock(), history=Counts())
         if ruling.mode != "deny":
-            ruling = ruling.model_copy(update={"mode": "review", "reason_code": "arguments_changed"})
+            requirements = stricter(case.requirements, ruling.requirements)
+            asked = {"mode": "review", "reason_code": "arguments_changed", "requirements": requirements}
+            ruling = ruling.model_copy(update=asked)
         edit = {
             "args": case.args,
             "parsed": parsed,
             "digest": digest(action.tool, {"args": case.args, "parsed": parsed}),
         }
-        drafts = [
-            Draft("released", {"attempt": case.attempts}),
-            Draft("amended", {"ruling": ruling.model_dump(mode="json")}, {"edit": edit}),
-        ]
-        self.claims.give_back(case, drafts)
+        amended = Draft("amended", {"ruling": ruling.model_dump(mode="json")}, {"edit": edit})
+        self.claims.give_back(case, amended, policies=[(self.policy.version, self.policy.document)])
 
     def _inquire(self, case: Case, door: Door) -> Steps[None]:
         probe = self.probes.get(door.name)

@@ -42,6 +42,8 @@ def keep_result(response: Any) -> tuple[dict[str, Any], Any]:
 def kept_result(case: Case, *, name: str, call_id: str) -> Any:
     """What an `executed` or `failed` entry gives a second runner."""
     contents = case.result
+    if case.erased and not contents:
+        return _message(_erased_text(case, name), name, call_id, "error")
     if "blob" in contents:
         kept = _SERDE.loads_typed((contents["kind"], base64.b64decode(contents["blob"])))
         # A tool may return what ToolNode refuses; the thread must finish all the same.
@@ -101,7 +103,7 @@ def unknown_outcome(case: Case, *, name: str, call_id: str) -> ToolMessage:
 
 def with_note(response: Any, case: Case, call_id: str) -> Any:
     """The response, with a note of what really ran if a reviewer changed the arguments."""
-    if case.args == case.action.get("args"):
+    if case.erased or case.args == case.action.get("args"):
         return response
     ran = json.dumps(mask(case.parsed, case.ruling.redact), ensure_ascii=False)
     note = f"(A reviewer changed the call; it ran with {ran}.)"
@@ -129,6 +131,11 @@ def _rendering(response: Any) -> Any:
     if isinstance(response, ToolMessage):
         return response.content
     return to_jsonable_python(response, fallback=str, inf_nan_mode="constants", bytes_mode="base64")
+
+
+def _erased_text(case: Case, name: str) -> str:
+    did = "was run" if case.standing is Standing.EXECUTED else "was run and failed"
+    return f"{name} {did} once, and what is known of it has been {case.erasure or 'erased'}. Do not repeat it."
 
 
 def _settled_text(case: Case) -> str:
