@@ -92,7 +92,7 @@ class Desk:
     def _open(self, openings: Sequence[Opening], policy: tuple[str, str]) -> None:
         entries, rows = [], []
         for opening in openings:
-            [entry] = link(opening.id, None, [_opened(opening)], self.clock())
+            [entry] = link(opening.id, None, [to_draft(opening)], self.clock())
             entries.append(entry)
             rows.append(to_row(law.recorded([entry])))
         if entries:
@@ -199,7 +199,8 @@ def _nothing(case: Case) -> list[Draft]:  # noqa: ARG001  # a step that adds not
     return []
 
 
-def _opened(opening: Opening) -> Draft:
+def to_draft(opening: Opening) -> Draft:
+    """The first entry of a ticket."""
     action = opening.action
     open_part = {
         "thread_id": action.thread_id,

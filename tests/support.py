@@ -1,0 +1,78 @@
+"""What several tests need: a clock that is told the time, tickets without a graph, and a small agent."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import END, START, MessagesState, StateGraph
+
+from langgraph_signoff import Action, Policy, Requirements, Ruling, Signoff, Ticket
+from langgraph_signoff.canonical import digest
+from langgraph_signoff.desk import Opening
+from langgraph_signoff.testing import ScriptedModel
+
+NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+
+_numbers = itertools.count(1)
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+def opening(args: dict[str, Any] | None = None, *, mode: str = "review", **more: Any) -> Opening:
+    """A ruled call of `send`; `more` goes to its requirements, its ruling or its action, whichever has such a field."""
+    number = next(_numbers)
+    args = {"to": "bob", "amount": 5} if args is None else args
+    requirements = {key: more.pop(key) for key in list(more) if key in Requirements.model_fields}
+    rules = {key: more.pop(key) for key in list(more) if key in Ruling.model_fields}
+    action = {"thread_id": f"t-{number}", "proposal": f"p-{number}", "tool": "send", "message_id": f"m-{number}"} | more
+    ruling = {"mode": mode, "reason_code": "test", "rule": "tools.send", "policy_version": Policy().version} | rules
+    return Opening(
+        id=f"{number:032x}",
+        action=Action(args=args, parsed=args, digest=digest(action["tool"], args), **action),
+        ruling=Ruling(requirements=Requirements(**requirements), **ruling),
+    )
+
+
+def open_ticket(signoff: Signoff, args: dict[str, Any] | None = None, **more: Any) -> Ticket:
+    """A ticket in the ledger, as the gate would have opened it."""
+    policy = signoff.policy
+    made = opening(args, policy_version=policy.version, **more)
+    signoff.desk.open([made], policy=(policy.version, policy.document))
+    return signoff.ticket(made.id)
+
+
+@contextmanager
+def agent(
+    signoff: Signoff, tools: Sequence[Callable[..., Any]], script: Sequence[Any], *, threads: str | Path = ":memory:"
+) -> Iterator[Any]:
+    """A graph of a scripted model and its gated tools."""
+    model = ScriptedModel(script)
+    builder = StateGraph(MessagesState)
+    builder.add_node("agent", lambda state: {"messages": [model.invoke(state["messages"])]})
+    builder.add_node("tools", signoff.tool_node(list(tools)))
+    builder.add_edge(START, "agent")
+    builder.add_conditional_edges("agent", lambda state: "tools" if state["messages"][-1].tool_calls else END)
+    builder.add_edge("tools", "agent")
+    db = sqlite3.connect(threads, check_same_thread=False)
+    try:
+        yield builder.compile(checkpointer=SqliteSaver(db))
+    finally:
+        db.close()
