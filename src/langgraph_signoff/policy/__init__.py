@@ -1,0 +1,124 @@
+"""Detect: a policy file becomes rules, and an action becomes a ruling. Pure: no clock, no network, and no file but the policy itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from langgraph_signoff.errors import Mistake, PolicyError
+from langgraph_signoff.policy.describe import render_describe
+from langgraph_signoff.policy.document import json_schema
+from langgraph_signoff.policy.loading import Source, read_bytes, read_data, read_text
+from langgraph_signoff.vocabulary import Action, Counts, Json, Ruling
+
+__all__ = ["Policy", "render_describe"]
+
+
+class Policy:
+    """What may run alone, what a person decides, and what never runs; immutable.
+
+    Written in Python it takes what the file takes, checked in the same way. Raises PolicyError with every mistake.
+    """
+
+    version: str
+    """SHA-256 of `document` in hex: the same meaning gives the same version."""
+    document: str
+    """The policy in canonical form, to be stored under its version; `Policy.parse` reads it back to the same version."""
+    people: Mapping[str, frozenset[str]] | None
+    """The groups of each person who may decide; None when any name is believed."""
+
+    def __init__(
+        self,
+        *,
+        default: Literal["review", "deny"] = "review",
+        tools: Mapping[str, Any] | None = None,
+        people: Mapping[str, Any] | Literal["open"] | None = None,
+        queues: Mapping[str, Any] | None = None,
+        vars: Mapping[str, Json] | None = None,
+    ) -> None:
+        given = {"default": default, "tools": tools, "people": people, "queues": queues, "vars": vars}
+        self._take(
+            read_data(
+                {"version": 1, **{key: value for key, value in given.items() if value is not None}}, "Policy(...)"
+            )
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Policy:
+        """The policy in a YAML file. Raises PolicyError, also when the file cannot be read."""
+        try:
+            content = Path(path).read_bytes()
+        except (OSError, ValueError) as error:
+            raise PolicyError(
+                str(path), [Mistake("file", f"cannot be read: {getattr(error, 'strerror', None) or error}")]
+            ) from error
+        return cls._of(read_bytes(content, str(path)))
+
+    @classmethod
+    def parse(cls, text: str, source: str = "signoff.yaml") -> Policy:
+        """The policy in a YAML text; `source` names it in errors. Raises PolicyError."""
+        return cls._of(read_text(text, source))
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """JSON Schema of the policy file, for editors."""
+        return json_schema()
+
+    def rule(self, action: Action, *, now: datetime, history: Counts | None = None) -> Ruling:
+        """The ruling on an action at `now`, given what its thread did before. Never raises; what is in doubt is reviewed."""
+        return self._index.rulebook(action.tool).decide(action, now=now, history=history or Counts())
+
+    def counts(self, tool: str) -> bool:
+        """Whether some rule reads this tool's count in `history`, so that it is recorded even when allowed."""
+        return self._index.counts(tool)
+
+    def needs_history(self, tool: str) -> bool:
+        """Whether the rules that apply to this tool read `history`."""
+        return self._index.rulebook(tool).needs_history
+
+    def warnings(self, tool_names: Iterable[str]) -> list[str]:
+        """One sentence for each tool of a graph that no entry names."""
+        done = {"review": "reviewed", "deny": "denied"}[self._document.default]
+        return [
+            f"{name}: no entry of the policy names this tool; every call of it will be {done}"
+            for name in tool_names
+            if not self._index.entries(name)
+        ]
+
+    def check_tools(self, tool_names: Iterable[str]) -> None:
+        """Raises PolicyError for each entry and each count in an expression that fits no tool of the graph."""
+        source, names = (
+            Source(self._source.name, keys=self._source.keys, values=self._source.values),
+            frozenset(tool_names),
+        )
+        for path, message in self._index.strangers(names):
+            source.blame(path, message, key=path[-1] != "when")
+        source.refuse_mistakes()
+
+    def __repr__(self) -> str:
+        return f"<Policy {self._source.name} {self.version[:12]}>"
+
+    @classmethod
+    def _of(cls, source: Source) -> Policy:
+        policy = cls.__new__(cls)
+        policy._take(source)
+        return policy
+
+    def _take(self, source: Source) -> None:
+        # CEL is loaded with the first policy, not with the package.
+        from langgraph_signoff.policy.checks import checked
+        from langgraph_signoff.policy.index import Index
+
+        self._source = source
+        self._document, expressions = checked(source)
+        meaning = self._document.model_dump(mode="json", exclude_defaults=True)
+        self.document = json.dumps(meaning, sort_keys=True, ensure_ascii=False)
+        self.version = hashlib.sha256(self.document.encode()).hexdigest()
+        people = self._document.people
+        self.people = None if people is None else {name: frozenset(person.groups) for name, person in people.items()}
+        self._index = Index(self._document, expressions, version=self.version)

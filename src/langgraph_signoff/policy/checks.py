@@ -1,0 +1,167 @@
+"""What a policy of the right shape can still get wrong: names nobody gave, expressions, rules that contradict each other."""
+
+from __future__ import annotations
+
+import re
+
+from langgraph_signoff.policy.describe import describe_mistake, secret_path
+from langgraph_signoff.policy.document import Document, Queue, Rule, Terms, Then, Tool
+from langgraph_signoff.policy.expressions import BadExpression, Expression, compile_expression
+from langgraph_signoff.policy.index import ANY_TOOL, requirements
+from langgraph_signoff.policy.loading import Path, Source
+from langgraph_signoff.policy.shape import shaped
+
+RESERVED_CODES = ("policy_error", "unlisted_tool")
+
+_NAME = re.compile(r"(?!.*\*\*)[^\s?\[\]{}]+")
+_GROUP = "group:"
+
+
+def checked(source: Source) -> tuple[Document, dict[Path, Expression]]:
+    """The document and its compiled expressions by their paths. Raises PolicyError with every mistake."""
+    document = shaped(source)
+    checker = _Checker(source, document or Document(version=1))
+    checker.check()
+    source.refuse_mistakes()
+    assert document is not None
+    return document, checker.expressions
+
+
+class _Checker:
+    def __init__(self, source: Source, document: Document) -> None:
+        self._source, self._document = source, document
+        # A section that was cut for its shape cannot say which names are unknown.
+        self._broken = {mistake.where.split(".")[0] for mistake in source.mistakes}
+        people = document.people or {}
+        self._groups = {
+            group: {name for name in people if group in people[name].groups}
+            for each in people.values()
+            for group in each.groups
+        }
+        self.expressions: dict[Path, Expression] = {}
+
+    def check(self) -> None:
+        for name in self._document.people or {}:
+            if name.startswith(_GROUP):
+                self._source.blame(("people", name), "a person's name cannot begin with `group:`", key=True)
+        for name, queue in self._document.queues.items():
+            self._check_queue(name, queue)
+        for name, tool in self._document.tools.items():
+            self._check_tool(name, tool)
+
+    def _check_queue(self, name: str, queue: Queue) -> None:
+        path: Path = ("queues", name)
+        if self._document.people is not None and not queue.owner:
+            self._source.blame(path, "has no owner; name who answers for it", key=True)
+        if queue.owner:
+            self._check_known(queue.owner, (*path, "owner"))
+        for field in ("reviewers", "backup"):
+            for number, who in enumerate(getattr(queue, field)):
+                self._check_known(who, (*path, field, number))
+        self._check_quorum(Then(then="review", queue=name), path)
+
+    def _check_known(self, who: str, path: Path) -> None:
+        if "people" in self._broken or self._known(who):
+            return
+        if who.startswith(_GROUP):
+            self._source.blame(path, f"unknown group {who.removeprefix(_GROUP)}; nobody in `people` is in it")
+        else:
+            self._source.blame(path, f"unknown person {who}; add them to `people`")
+
+    def _known(self, who: str) -> bool:
+        if who.startswith(_GROUP):
+            return who.removeprefix(_GROUP) in self._groups
+        return self._document.people is None or who in self._document.people
+
+    def _check_tool(self, name: str, tool: Tool) -> None:
+        path: Path = ("tools", name)
+        if not _NAME.fullmatch(name):
+            self._source.blame(path, "is no tool name; * is the only wildcard, and no two stand together", key=True)
+        for number, rule in enumerate(tool.rules):
+            self._check_then(rule, (*path, "rules", number), name)
+            self._compile(rule, (*path, "rules", number, "when"))
+        self._check_then(tool.otherwise, (*path, "otherwise"), name)
+        self._check_reach(tool, path)
+        if (problem := describe_mistake(tool.describe, self._document.vars)) and "vars" not in self._broken:
+            self._source.blame((*path, "describe"), problem)
+        for number, written in enumerate(tool.redact):
+            if not secret_path(written):
+                self._source.blame(
+                    (*path, "redact", number),
+                    "names no argument; write args.NAME (lists are walked through without a number)",
+                )
+
+    def _check_then(self, then: Then, path: Path, tool: str) -> None:
+        if then.then == "allow" and tool == ANY_TOOL:
+            at = (*path, "then") if (*path, "then") in self._source.values else path
+            self._source.blame(at, "`*` stands for tools nobody thought of: it may be review or deny, never allow")
+        if then.reason_code in RESERVED_CODES:
+            self._source.blame(
+                (*path, "reason_code"), f"{then.reason_code} is what the policy itself says; choose another"
+            )
+        if then.then == "review":
+            self._check_review(then, path)
+            return
+        for field in ("queue", *Terms.model_fields):
+            if getattr(then, field) is not None:
+                self._source.blame(
+                    (*path, field), f"means nothing beside `then: {then.then}`; nobody is asked", key=True
+                )
+        if then.then == "deny":
+            self._check_unrecorded(then, path)
+
+    def _check_review(self, then: Then, path: Path) -> None:
+        self._check_unrecorded(then, path)
+        written = self._source.data.get("queues", {})
+        if then.queue and then.queue != "default" and isinstance(written, dict) and then.queue not in written:
+            self._source.blame((*path, "queue"), f"unknown queue {then.queue}; add it to `queues`")
+        elif then.approvals or then.rejections:
+            self._check_quorum(then, path)
+
+    def _check_unrecorded(self, then: Then, path: Path) -> None:
+        for field in ("record", "once"):
+            if getattr(then, field):
+                self._source.blame(
+                    (*path, field),
+                    f"means nothing beside `then: {then.then}`, which is always recorded and runs at most once",
+                    key=True,
+                )
+
+    def _check_quorum(self, then: Then, path: Path) -> None:
+        people = self._document.people
+        if people is None or self._broken & {"people", "queues"}:
+            return
+        needs = requirements(self._document.queues, then)
+        if not all(self._known(who) for clause in needs.reviewers for who in clause):
+            return
+        able = set(people)
+        for clause in needs.reviewers:
+            able &= set[str]().union(
+                *(
+                    self._groups.get(who.removeprefix(_GROUP), set()) if who.startswith(_GROUP) else {who}
+                    for who in clause
+                )
+            )
+        for field in ("approvals", "rejections"):
+            if getattr(needs, field) > len(able):
+                needed = getattr(needs, field)
+                self._source.blame(
+                    (*path, field), f"{needed} {field} can never come: {len(able)} may decide in queue {needs.queue}"
+                )
+
+    def _check_reach(self, tool: Tool, path: Path) -> None:
+        always = next((number for number, rule in enumerate(tool.rules) if rule.when is None), len(tool.rules))
+        for number, rule in enumerate(tool.rules):
+            if number > always and rule.then != "deny":
+                self._source.blame(
+                    (*path, "rules", number), f"is never reached: rule {always} has no `when`, so it always holds"
+                )
+
+    def _compile(self, rule: Rule, path: Path) -> None:
+        if rule.when is None:
+            return
+        try:
+            self.expressions[path] = compile_expression(rule.when, self._document.vars)
+        except BadExpression as error:
+            if "vars" not in self._broken or "vars." not in str(error):
+                self._source.blame(path, str(error), within=(error.line, error.column))

@@ -1,0 +1,189 @@
+"""The policy file as a model: what may be written, and what each word of it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, StrictBool
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from langgraph_signoff.vocabulary import Duration, Json, Risk
+
+LONGEST_WINDOW = timedelta(days=366)
+OUTCOMES = ("allow", "review", "deny")
+
+
+def _at_most_a_year(span: timedelta) -> timedelta:
+    if span > LONGEST_WINDOW:
+        raise PydanticCustomError("too_long", "is longer than 366d; nobody waits that long")
+    return span
+
+
+def _refuse(*, value: str, because: str) -> Callable[[object], object]:
+    def check(given: object) -> object:
+        if given != value:
+            raise PydanticCustomError("refused", "{because}", {"because": because})
+        return given
+
+    return check
+
+
+def _not_allow(given: object) -> object:
+    if given == "allow":
+        raise PydanticCustomError("refused", "an unlisted tool is never allowed; write review or deny")
+    return given
+
+
+def _shorthand(given: object, wrap: Callable[[str], object]) -> object:
+    return wrap(given) if isinstance(given, str) and given in OUTCOMES else given
+
+
+Window = Annotated[Duration, AfterValidator(_at_most_a_year)]
+Count = Annotated[int, Field(strict=True, ge=1, le=100)]
+Rounds = Annotated[int, Field(strict=True, ge=0, le=100)]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Silence = Annotated[
+    Literal["deny"],
+    BeforeValidator(
+        _refuse(value="deny", because="silence is no: on timeout an action is denied; write deny, or leave it out")
+    ),
+]
+
+
+class Part(BaseModel):
+    """Base of what people write: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Person(Part):
+    """Someone who may decide."""
+
+    groups: list[Text] = []
+    """The groups this person is in; reviewers name them as `group:NAME`."""
+
+
+class Terms(Part):
+    """What a decision needs; what is left out comes from the queue, then from the defaults."""
+
+    approvals: Count | None = None
+    """How many people must approve (1)."""
+    rejections: Count | None = None
+    """How many people must reject to end it (1)."""
+    not_requester: StrictBool | None = None
+    """Whether the person the agent acts for may not decide (true)."""
+    window: Window | None = None
+    """How long a ticket waits for its decision before it expires (24h)."""
+    use_within: Window | None = None
+    """How long an approval may wait to be used before it lapses (24h)."""
+    on_timeout: Silence | None = Field(default=None, exclude=True)  # it says what holds anyway: no part of the version
+    """What silence means; only `deny`."""
+    reason: Literal["required", "optional"] | None = None
+    """Whether a decision must say why (optional)."""
+    max_revisions: Rounds | None = None
+    """How many rounds of sending back are allowed (3)."""
+    reask: Rounds | None = None
+    """How often the same call may be proposed again after a rejection (0)."""
+    priority: Annotated[int, Field(strict=True, ge=-1000, le=1000)] | None = None
+    """Higher is listed first (0)."""
+
+
+class Queue(Terms):
+    """Where tickets wait, who owns them and who may decide them."""
+
+    owner: Text | None = None
+    """Who answers for the queue; needed as soon as `people` are given."""
+    reviewers: list[Text] = []
+    """Names and `group:NAME`s that may decide; empty means anybody known."""
+    backup: list[Text] = []
+    """Names and `group:NAME`s that may decide after an escalation."""
+
+
+class Then(Terms):
+    """What happens to a call."""
+
+    then: Literal["allow", "review", "deny"]
+    """allow: it runs. review: a person decides. deny: it never runs."""
+    reason_code: Code | None = None
+    """A short name for why, such as `large_transfer`."""
+    queue: Text | None = None
+    """The queue a review waits in (`default`)."""
+    record: StrictBool = False
+    """Writes an allowed call into the record."""
+    once: StrictBool = False
+    """Runs an allowed call at most once, without a person."""
+
+
+class Otherwise(Then):
+    """What happens to a call that no rule matched."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return _or_shorthand(handler(core_schema))
+
+
+class Rule(Then):
+    """What happens to a call when an expression holds."""
+
+    when: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None
+    """A CEL expression over tool, args, actor, requester, thread, confidence, risk, vars, now and history; left out: always."""
+
+
+class Tool(Part):
+    """What the policy says of a tool, or of all tools whose name fits a pattern such as `send_*`."""
+
+    risk: Risk = Risk()
+    """What an error would cost."""
+    rules: list[Rule] = []
+    """Any matching deny wins, then the first match."""
+    otherwise: Annotated[Otherwise, BeforeValidator(lambda given: _shorthand(given, lambda then: {"then": then}))] = (
+        Otherwise(then="review")
+    )
+    """When no rule matched; left out: review."""
+    describe: Annotated[str, Field(max_length=1000)] = ""
+    """A sentence for the reviewer, such as `Send {args.amount} to {args.recipient}`."""
+    redact: list[Text] = []
+    """Secret arguments, such as `args.card_number` or `args.items.*.secret`: masked wherever they are shown."""
+    idempotent: StrictBool = False
+    """Whether running it twice with one key is harmless."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return _or_shorthand(handler(core_schema))
+
+
+class Document(Part):
+    """A policy of langgraph-signoff."""
+
+    version: Literal[1]
+    """The version of this format."""
+    default: Annotated[Literal["review", "deny"], BeforeValidator(_not_allow)] = "review"
+    """What happens to a tool that no entry names."""
+    people: Annotated[dict[Text, Person] | None, BeforeValidator(lambda given: None if given == "open" else given)] = (
+        None
+    )
+    """Who may decide; left out or `open`: whatever name is given is believed."""
+    queues: dict[Text, Queue] = {}
+    """Where tickets wait."""
+    vars: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], Json] = {}
+    """Constants that expressions read as `vars.NAME`."""
+    tools: dict[
+        Text, Annotated[Tool, BeforeValidator(lambda given: _shorthand(given, lambda then: {"otherwise": then}))]
+    ] = {}
+    """What happens to each tool, by name or by pattern."""
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the policy file, shorthands and descriptions included."""
+    schema = Document.model_json_schema()
+    people = schema["properties"]["people"]
+    people["anyOf"] = [{"const": "open"}, *(choice for choice in people["anyOf"] if choice.get("type") != "null")]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _or_shorthand(schema: JsonSchemaValue) -> JsonSchemaValue:
+    return {"anyOf": [{"enum": list(OUTCOMES)}, schema]}

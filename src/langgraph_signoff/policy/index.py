@@ -1,0 +1,143 @@
+"""Finds the rulebook of a tool by its name."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping
+
+from langgraph_signoff.policy.describe import secret_path, settle_describe
+from langgraph_signoff.policy.document import Document, Queue, Rule, Terms, Then, Tool
+from langgraph_signoff.policy.expressions import EVERY_TOOL, OWN_TOOL, Expression
+from langgraph_signoff.policy.loading import Path
+from langgraph_signoff.policy.rulebook import Branch, Rulebook
+from langgraph_signoff.vocabulary import Requirements, Ruling
+
+MOST_NAMES = 1000
+"""How many names matched by patterns are kept ready; a graph has fewer tools."""
+
+ANY_TOOL = "*"
+_DEFAULT_CODES = {"allow": "allowed", "review": "needs_review", "deny": "denied"}
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a tool's name is an entry's name, or fits its pattern; `*` stands for any characters, also none."""
+    return name == pattern or ("*" in pattern and fnmatch.fnmatchcase(name, pattern))
+
+
+def requirements(queues: Mapping[str, Queue], then: Then) -> Requirements:
+    """What a decision needs: what the rule says, else its queue, else the defaults."""
+    name = then.queue or "default"
+    queue = queues.get(name, Queue())
+    stated = {
+        field: value
+        for terms in (queue, then)
+        for field in Terms.model_fields
+        if (value := getattr(terms, field)) is not None
+    }
+    return Requirements(queue=name, reviewers=(tuple(queue.reviewers),) if queue.reviewers else (), **stated)
+
+
+class Index:
+    """The rulebooks of a policy: those of exact names made ready, those of patterns made when first asked for."""
+
+    def __init__(self, document: Document, expressions: Mapping[Path, Expression], *, version: str) -> None:
+        self._document, self._expressions, self._version = document, expressions, version
+        self._exact = {name: self._make(name) for name in document.tools if "*" not in name}
+        self._matched: dict[str, Rulebook] = {}
+
+    def rulebook(self, tool: str) -> Rulebook:
+        """The rulebook for a name."""
+        found = self._exact.get(tool) or self._matched.get(tool)
+        if found:
+            return found
+        if len(self._matched) >= MOST_NAMES:
+            self._matched.clear()
+        return self._matched.setdefault(tool, self._make(tool))
+
+    def entries(self, tool: str) -> list[str]:
+        """The entries that a tool fits, the most specific first: its name, then the pattern with most letters, then with fewest stars."""
+        found = [pattern for pattern in self._document.tools if fits(tool, pattern)]
+        return sorted(
+            found, key=lambda pattern: (pattern != tool, pattern.count("*") - len(pattern), pattern.count("*"), pattern)
+        )
+
+    def counts(self, tool: str) -> bool:
+        """Whether some rule reads how often this tool was proposed, ran or was refused."""
+        for (_, entry, *_), expression in self._expressions.items():
+            if EVERY_TOOL in expression.counts or tool in expression.counts:
+                return True
+            if OWN_TOOL in expression.counts and fits(tool, str(entry)):
+                return True
+        return False
+
+    def strangers(self, names: frozenset[str]) -> Iterator[tuple[Path, str]]:
+        """What in the policy speaks of tools that are not among `names`: where, and in which words."""
+        for entry in self._document.tools:
+            if entry != ANY_TOOL and not any(fits(name, entry) for name in names):
+                yield ("tools", entry), f"the graph has no tool {'that fits ' if '*' in entry else ''}{entry}"
+        for path, expression in self._expressions.items():
+            for tool in sorted(expression.counts - names - {EVERY_TOOL, OWN_TOOL}):
+                yield path, f"counts {tool}, but the graph has no such tool"
+
+    def _make(self, tool: str) -> Rulebook:
+        names = self.entries(tool)
+        if not names:
+            return self._unlisted()
+        entry, shared = self._document.tools[names[0]], self._shared(tool, names)
+        # A denial binds wherever it stands; everything else is the most specific entry's to say.
+        branches = [*self._branches(names, shared, denials=True), *self._branches(names[:1], shared, denials=False)]
+        otherwise = self._ruling(shared, entry.otherwise, rule=f"{shared.rule}.otherwise")
+        return Rulebook(branches, otherwise=otherwise, doubt=self._doubt(shared, entry), variables=self._document.vars)
+
+    def _shared(self, tool: str, names: list[str]) -> Ruling:
+        """What all rulings on a tool have in common; its secrets are those of every entry it fits."""
+        entry = self._document.tools[names[0]]
+        return Ruling(
+            mode="review",
+            reason_code="default_review",
+            rule=f"tools.{names[0]}",
+            policy_version=self._version,
+            risk=entry.risk,
+            record=self.counts(tool),
+            idempotent=entry.idempotent,
+            describe=settle_describe(entry.describe, tool=tool, variables=self._document.vars),
+            redact=tuple(dict.fromkeys(path for name in names for path in _secrets(self._document.tools[name]))),
+        )
+
+    def _branches(self, names: list[str], shared: Ruling, *, denials: bool) -> Iterator[Branch]:
+        for name in names:
+            for number, rule in enumerate(self._document.tools[name].rules):
+                if (rule.then == "deny") == denials:
+                    ruling = self._ruling(shared, rule, rule=f"tools.{name}.rules.{number}")
+                    yield Branch(self._expressions.get(("tools", name, "rules", number, "when")), ruling)
+
+    def _ruling(self, shared: Ruling, then: Then, *, rule: str) -> Ruling:
+        unnamed = "needs_review" if isinstance(then, Rule) else "default_review"
+        return shared.model_copy(
+            update={
+                "mode": then.then,
+                "reason_code": then.reason_code or {"allow": "allowed", "review": unnamed, "deny": "denied"}[then.then],
+                "rule": rule,
+                "requirements": requirements(self._document.queues, then),
+                "record": then.then == "allow" and (then.record or shared.record),
+                "once": then.once,
+            }
+        )
+
+    def _doubt(self, shared: Ruling, entry: Tool) -> Ruling:
+        """The ruling when an expression fails: as many approvals as the strictest review of the tool asks for."""
+        reviews = [then for then in (entry.otherwise, *entry.rules) if then.then == "review"]
+        needs = [requirements(self._document.queues, then) for then in reviews or [Then(then="review")]]
+        strictest = max(needs, key=lambda n: (n.approvals, bool(n.reviewers), n.not_requester, n.reason == "required"))
+        return shared.model_copy(update={"reason_code": "policy_error", "requirements": strictest, "record": False})
+
+    def _unlisted(self) -> Rulebook:
+        then = Then(then=self._document.default)
+        shared = Ruling(mode="review", reason_code="policy_error", rule="default", policy_version=self._version)
+        doubt = self._doubt(shared, Tool())
+        otherwise = self._ruling(shared, then, rule="default").model_copy(update={"reason_code": "unlisted_tool"})
+        return Rulebook((), otherwise=otherwise, doubt=doubt, variables={})
+
+
+def _secrets(tool: Tool) -> Iterator[str]:
+    return (path for written in tool.redact if (path := secret_path(written)))

@@ -1,0 +1,160 @@
+"""What the policy says of one tool, ready to be asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from langgraph_signoff.policy.expressions import EVERY_TOOL, KINDS, OWN_TOOL, Expression, compile_chain, risk_facts
+from langgraph_signoff.vocabulary import Action, Counts, Json, Ruling
+
+DEEPEST_ARGUMENT = 64
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A rule and the ruling it gives; without `when` it always holds."""
+
+    when: Expression | None
+    ruling: Ruling
+
+
+class Rulebook:
+    """The rules of one tool: denials first, then the others in order, then `otherwise`; `doubt` is the ruling when one fails."""
+
+    def __init__(
+        self, branches: Sequence[Branch], *, otherwise: Ruling, doubt: Ruling, variables: Mapping[str, Json]
+    ) -> None:
+        conditions = [branch.when for branch in branches]
+        expressions = [when for when in conditions if when]
+        self._branches, self._doubt = tuple(branches), doubt
+        # Number -1 is what a chain gives when nothing holds: the last ruling.
+        self._rulings = (*(branch.ruling for branch in branches), otherwise)
+        self._chain = compile_chain(conditions) if conditions else None
+        self._reads = self._readers(frozenset[str]().union(*(when.variables for when in expressions)), variables)
+        self._chain_reads = {
+            name: read for name, read in self._reads.items() if self._chain and name in self._chain.variables
+        }
+        self._counted = frozenset[str]().union(*(when.counts for when in expressions)) - {OWN_TOOL, EVERY_TOOL}
+        self.needs_history = "history" in self._reads
+
+    def decide(self, action: Action, *, now: datetime, history: Counts) -> Ruling:
+        """The ruling on an action; the same object for the same rule, and never an allow where anything was in doubt."""
+        if not self._branches and self._rulings[-1].mode == "deny":
+            return self._rulings[-1]
+        flaw = _flaw(action.parsed)
+        if flaw:
+            return self._one_by_one(action, now, history, f"args{flaw}")
+        if "confidence" in self._reads and not math.isfinite(action.confidence):
+            return self._one_by_one(action, now, history, f"confidence: is {action.confidence}")
+        if not self._branches:
+            return self._rulings[-1]
+        said = self._all_at_once(action, now, history)
+        if type(said) is int:
+            return self._rulings[said]
+        if type(said) is list:
+            for number in said:
+                if number >= 0:
+                    return self._rulings[number]
+            return self._rulings[-1]
+        return self._one_by_one(action, now, history, "")
+
+    def _all_at_once(self, action: Action, now: datetime, history: Counts) -> object:
+        if not self._chain:
+            return None
+        try:
+            facts = {name: read(action, now, history) for name, read in self._chain_reads.items()}
+            for name, field in self._chain.fields:
+                if field in action.parsed:
+                    facts[name] = action.parsed[field]
+            return self._chain.program.eval(data=facts).plain_value()
+        except Exception:  # a text that is no UTF-8, an exhausted budget: asked one by one, each says for itself
+            return None
+
+    def _one_by_one(self, action: Action, now: datetime, history: Counts, doubt: str) -> Ruling:
+        # What cannot be compared is kept from the expressions; a denial that does not read it still holds.
+        kept = {"args", "confidence"} if doubt else ()
+        facts = {name: read(action, now, history) for name, read in self._reads.items() if name not in kept}
+        rule = self._doubt.rule
+        for branch in self._branches:
+            if doubt and branch.ruling.mode != "deny":
+                break
+            try:
+                if branch.when is None or branch.when.holds(facts):
+                    return branch.ruling
+            except Exception as error:  # whatever an expression fails with is doubt
+                if not doubt:
+                    rule = branch.ruling.rule
+                    doubt = f"{rule}.when: {self._words(error)}"
+        return self._doubt.model_copy(update={"detail": doubt, "rule": rule}) if doubt else self._rulings[-1]
+
+    def _words(self, error: Exception) -> str:
+        # CEL quotes keys and values; where arguments are secret only the kind of the error is told.
+        words = str(error).split(":")[0] if self._doubt.redact else str(error)
+        return _printable(words[:300])
+
+    def _readers(
+        self, names: frozenset[str], variables: Mapping[str, Json]
+    ) -> dict[str, Callable[[Action, datetime, Counts], Any]]:
+        constants, risk = dict(variables), risk_facts(self._doubt.risk)
+        readers: dict[str, Callable[[Action, datetime, Counts], Any]] = {
+            "tool": lambda action, _now, _history: action.tool,
+            "args": lambda action, _now, _history: action.parsed,
+            "actor": lambda action, _now, _history: action.agent,
+            "requester": lambda action, _now, _history: action.requester or "",
+            "thread": lambda action, _now, _history: action.thread_id,
+            "confidence": lambda action, _now, _history: float(action.confidence),
+            "risk": lambda _action, _now, _history: risk,
+            "vars": lambda _action, _now, _history: constants,
+            "now": lambda _action, now, _history: now,
+            "history": lambda action, _now, history: self._history(action.tool, history),
+        }
+        return {name: read for name, read in readers.items() if name in names}
+
+    def _history(self, tool: str, history: Counts) -> dict[str, dict[str, int]]:
+        zeros = dict.fromkeys((*self._counted, tool), 0)
+        return {kind: zeros | getattr(history, kind) for kind in KINDS}
+
+
+def _flaw(value: Json, depth: int = 0) -> str:
+    """Where and why a value is none that expressions can compare, such as `.items.0: is NaN`; empty if it is."""
+    kind = type(value)
+    if kind is str:
+        return "" if value.isascii() or _encodes(value) else ": is no Unicode text"
+    if kind is int:
+        return "" if -(2**63) <= value < 2**63 else ": is a number beyond 64 bits"
+    if kind is float:
+        return "" if math.isfinite(value) else f": is {value}"
+    if kind is bool or value is None:
+        return ""
+    if depth > DEEPEST_ARGUMENT:
+        return ": is nested too deeply"
+    if kind is dict:
+        odd = any(type(key) is not str or not (key.isascii() or _encodes(key)) for key in value)
+        return ": has a key that is no text" if odd else _flaw_of_items(value.items(), depth)
+    if kind is list:
+        return _flaw_of_items(enumerate(value), depth)
+    return f": is a {kind.__name__}, not JSON"
+
+
+def _flaw_of_items(items: Iterable[tuple[object, Json]], depth: int) -> str:
+    for key, item in items:
+        found = _flaw(item, depth + 1)
+        if found:
+            return f".{_printable(str(key)[:40])}{found}"
+    return ""
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else ascii(text)
