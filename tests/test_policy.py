@@ -526,8 +526,8 @@ def test_the_schema_for_editors_takes_the_design_and_refuses_a_misspelling() -> 
         assert [name for name, field in model["properties"].items() if "description" not in field] == []
 
 
-def test_importing_the_policy_package_loads_neither_yaml_nor_cel() -> None:
-    code = "import sys, langgraph_signoff.policy; print([m for m in ('ruamel.yaml', 'cel_expr_python') if m in sys.modules])"
+def test_importing_the_policy_package_loads_neither_yaml_nor_cel_nor_the_model() -> None:
+    code = "import sys, langgraph_signoff.policy; print([m for m in ('ruamel.yaml', 'cel_expr_python', 'langgraph_signoff.policy.document') if m in sys.modules])"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from langgraph_signoff.errors import Mistake, PolicyError
 from langgraph_signoff.policy.describe import render_describe
-from langgraph_signoff.policy.document import json_schema
 from langgraph_signoff.policy.loading import Source, read_bytes, read_data, read_text
 from langgraph_signoff.vocabulary import Action, Counts, Json, Ruling
 
@@ -67,6 +66,8 @@ class Policy:
     @staticmethod
     def json_schema() -> dict[str, Any]:
         """JSON Schema of the policy file, for editors."""
+        from langgraph_signoff.policy.document import json_schema
+
         return json_schema()
 
     def rule(self, action: Action, *, now: datetime, history: Counts | None = None) -> Ruling:
@@ -110,7 +111,7 @@ class Policy:
         return policy
 
     def _take(self, source: Source) -> None:
-        # CEL is loaded with the first policy, not with the package.
+        # CEL and the model are loaded with the first policy, not with the package.
         from langgraph_signoff.policy.checks import checked
         from langgraph_signoff.policy.index import Index
 
