@@ -300,7 +300,8 @@ class Signoff:
         wanted, shown = _edited(case, args)
         _check_schema(case, shown)
         action = case.to_action().model_copy(update={"args": wanted, "parsed": shown})
-        ruling = self._policy_for(case).rule(action, now=self.desk.clock())
+        history = self.desk.counts(action.thread_id, action.message_id)
+        ruling = self._policy_for(case).rule(action, now=self.desk.clock(), history=history)
         if ruling.mode != "deny":
             requirements = law.stricter(case.requirements, ruling.requirements)
             ruling = ruling.model_copy(update={"mode": "review", "requirements": requirements})
