@@ -13,14 +13,17 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 from langgraph.func import task
+from langgraph.prebuilt.tool_node import TOOL_INVOCATION_ERROR_TEMPLATE
 from pydantic import ConfigDict, PrivateAttr, ValidationError
+from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.errors import SignoffError, UngatedCall
 from langgraph_signoff.law import Case
 from langgraph_signoff.nodes.heart import CURRENT, Heart
 from langgraph_signoff.nodes.messages import keep_result
-from langgraph_signoff.nodes.schema import ToolSchema
+from langgraph_signoff.nodes.plain import plain
+from langgraph_signoff.nodes.schema import Refused, ToolSchema
 from langgraph_signoff.nodes.steps import Work, adrive, drive
 from langgraph_signoff.nodes.turn import Call, Scene
 from langgraph_signoff.vocabulary import CurrentAction
@@ -103,7 +106,9 @@ class GatedTool(BaseTool):
             found = self._find(input)
             if isinstance(found, ToolMessage):
                 return found
-            return drive(self._heart.perform(found, _ToolDoor(self, input, config, kwargs)))
+            return drive(self._heart.perform(found, _ToolDoor(self, found, input, config, kwargs)))
+        except UngatedCall:
+            raise
         except SignoffError as error:
             raise Stopped(error) from error
 
@@ -115,7 +120,9 @@ class GatedTool(BaseTool):
             found = self._find(input)
             if isinstance(found, ToolMessage):
                 return found
-            return await adrive(self._heart.perform(found, _ToolDoor(self, input, config, kwargs)))
+            return await adrive(self._heart.perform(found, _ToolDoor(self, found, input, config, kwargs)))
+        except UngatedCall:
+            raise
         except SignoffError as error:
             raise Stopped(error) from error
 
@@ -128,23 +135,21 @@ class GatedTool(BaseTool):
             raise UngatedCall(_UNGATED.format(self.name))
         try:
             return passage.find(proposed, self.name, self._schema)
-        except ValidationError as error:
+        except (ValidationError, ValidationErrorV1) as error:
             return self._refused_by_schema(error, proposed)
-        except Exception as error:
-            if type(error).__module__.startswith("jsonschema"):
-                return _error_message(f"Error invoking tool '{self.name}': {error.args[0]}", self.name, proposed["id"])
-            raise
+        except Refused as error:
+            args = self._schema.proposed(proposed["args"])
+            text = TOOL_INVOCATION_ERROR_TEMPLATE.format(tool_name=self.name, tool_kwargs=args, error=error)
+            return _error_message(text, self.name, proposed["id"])
 
-    def _refused_by_schema(self, error: ValidationError, proposed: dict[str, Any]) -> ToolMessage:
-        match self._inner.handle_validation_error:
-            case None | False:
-                raise error
-            case True:
-                text = "Tool input validation error"
-            case str() as text:
-                pass
-            case handler:
-                text = handler(error)
+    def _refused_by_schema(self, error: ValidationError | ValidationErrorV1, proposed: dict[str, Any]) -> ToolMessage:
+        handler = self._inner.handle_validation_error
+        if not handler:
+            raise error
+        if isinstance(handler, str):
+            text: Any = handler
+        else:
+            text = "Tool input validation error" if handler is True else handler(error)
         return _error_message(text, self.name, proposed["id"])
 
 
@@ -152,25 +157,23 @@ class _ToolDoor:
     """What the heart needs to know of one tool call."""
 
     def __init__(
-        self, tool: GatedTool, input: dict[str, Any], config: RunnableConfig | None, more: dict[str, Any]
+        self, tool: GatedTool, call: Call, input: dict[str, Any], config: RunnableConfig | None, more: dict[str, Any]
     ) -> None:
-        self._tool, self._input, self._config, self._more = tool, input, config, more
+        self._tool, self._call, self._input, self._config, self._more = tool, call, input, config, more
         self.name, self.call_id = tool.name, input["id"] or ""
 
     def parse(self, args: dict[str, Any]) -> dict[str, Any]:
         return self._tool._schema.parse(args)
 
     def fit(self, case: Case) -> dict[str, Any] | None:
-        schema = self._tool._schema
-        try:
-            args = schema.complete(case.args, case.parsed)
-            return args if schema.same(schema.parse(args), case.parsed) else None
-        except Exception:
-            return None
+        return self._tool._schema.fit(case.args, case.parsed)
 
     def work(self, args: dict[str, Any] | None, about: CurrentAction | None, *, apart: bool) -> Work:
         inner, config, more = self._tool._inner, self._config, self._more
-        given = self._input if args is None else {**self._input, "args": self._with_injected(args)}
+        schema, action = self._tool._schema, self._call.action
+        if args is None and schema.is_dynamic:
+            args = schema.frozen(action.args, action.parsed)
+        given = self._input if args is None else {**self._input, "args": self._as_given(args)}
 
         def do() -> Any:
             return inner.invoke(given, config, **more)
@@ -178,11 +181,14 @@ class _ToolDoor:
         async def ado() -> Any:
             return await inner.ainvoke(given, config, **more)
 
-        return Work(*(_apart(do, ado, self.name) if apart else (do, ado)), CURRENT, about)
+        run, arun = _apart(do, ado, self.name) if apart else (do, ado)
+        return Work(run, arun, CURRENT, about)
 
-    def _with_injected(self, args: dict[str, Any]) -> dict[str, Any]:
-        injected = {key: value for key, value in self._input["args"].items() if key in self._tool._schema.injected}
-        return {**args, **injected}
+    def _as_given(self, args: dict[str, Any]) -> dict[str, Any]:
+        # Injected values come back, and so does what a wrapper gave in another form than JSON.
+        schema, given = self._tool._schema, self._input["args"]
+        kept = {key for key in args if key in given and schema.same({key: args[key]}, {key: plain(given[key])})}
+        return {**args, **{key: value for key, value in given.items() if key in kept | schema.injected}}
 
 
 def _apart(do: Callable[[], Any], ado: Callable[[], Awaitable[Any]], name: str) -> tuple[Any, Any]:
@@ -193,7 +199,8 @@ def _apart(do: Callable[[], Any], ado: Callable[[], Awaitable[Any]], name: str) 
     async def arun() -> Any:
         return keep_result(await ado())[1]
 
-    return lambda: task(run, name=f"{name}:run")().result(), task(arun, name=f"{name}:run")
+    named: Any = task(name=f"{name}:run")
+    return lambda: named(run)().result(), named(arun)
 
 
 _SHOWN_FIELDS = ("name", "description", "args_schema", "return_direct", "response_format", "tags", "metadata", "extras")
@@ -201,7 +208,7 @@ _SHOWN_FIELDS = ("name", "description", "args_schema", "return_direct", "respons
 _UNGATED = "{} is gated and runs only inside its gated node, as a call that a message of the thread proposes"
 
 
-def _error_message(text: str, name: str, call_id: str | None) -> ToolMessage:
+def _error_message(text: Any, name: str, call_id: str | None) -> ToolMessage:
     return ToolMessage(text, name=name, tool_call_id=call_id or "", status="error")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from langgraph.errors import GraphBubbleUp, ParentCommand
+from langgraph.errors import GraphBubbleUp, ParentCommand, is_invalid_resume
 
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.claims import Claims
@@ -183,7 +183,9 @@ class Heart:
             yield Io(partial(self.claims.suspend, case))
             raise
         except Exception as error:
-            yield Io(partial(self.claims.record, case, Standing.FAILED, messages.keep_error(error)))
+            # The tool has paused itself and was answered badly: its question stands, and so does the claim.
+            failed = partial(self.claims.record, case, Standing.FAILED, messages.keep_error(error))
+            yield Io(partial(self.claims.suspend, case) if is_invalid_resume(error) else failed)
             raise
         except BaseException:
             yield Io(partial(self.claims.doubt if work.started else self.claims.release, case))
@@ -195,7 +197,11 @@ class Heart:
 
     def _amend(self, case: Case, call: Call, door: Door) -> None:
         """Asks again when the arguments no longer parse to what was shown: nothing else was approved."""
-        parsed = door.parse(case.args)
+        try:
+            parsed = door.parse(case.args)
+        except Exception as error:
+            self.claims.record(case, Standing.FAILED, messages.keep_error(error))
+            raise
         action = call.action.model_copy(update={"args": case.args, "parsed": parsed})
         ruling = self.policy.rule(action, now=self.desk.clock(), history=Counts())
         if ruling.mode != "deny":

@@ -2,106 +2,193 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, get_args, get_type_hints
 
 from langchain_core.tools import BaseTool
+from langgraph.prebuilt.tool_node import _get_all_injected_args
 from pydantic import BaseModel, create_model
-from pydantic_core import to_jsonable_python
+from pydantic.v1 import BaseModel as BaseModelV1
+from pydantic.v1 import create_model as create_model_v1
 
 from langgraph_signoff.canonical import digest
+from langgraph_signoff.nodes.plain import Field, extras, fields_of, is_opaque, plain
 from langgraph_signoff.vocabulary import Json
+
+
+class Refused(ValueError):
+    """The arguments do not fit a tool that has a JSON Schema only."""
 
 
 class ToolSchema:
     """Parses the arguments of one tool as the tool will; arguments that LangGraph injects are left out.
 
-    `injected`: the names of those. `json_schema`: the JSON Schema of the others, as a model is shown it.
+    `injected`: the names of those. `json_schema`: the JSON Schema of the others, as they have to be given. `is_dynamic`:
+    whether a field that is left out may get another value each time. A tool without a pydantic schema gets its arguments as
+    they are proposed, checked against its JSON Schema if it has one.
     """
 
     def __init__(self, tool: BaseTool) -> None:
-        self.injected: frozenset[str] = frozenset()
-        shown = tool.tool_call_schema
-        if isinstance(tool.args_schema, dict):
-            self.json_schema: dict[str, Json] = tool.args_schema
-            self._model: Any = None
-            return
-        model: Any = tool.get_input_schema()
-        self.injected = frozenset(_field_names(model)) - frozenset(_field_names(shown))
-        self.json_schema = _json_schema(shown)
-        self._model = _without_injected(model, self.injected)
+        self.injected = _injected(tool)
+        schema = tool.args_schema
+        self._checked_as_json = isinstance(schema, dict)
+        self._model: Any = None if schema is None or isinstance(schema, dict) else _without(schema, self.injected)
+        self._fields = tuple(_by_name(f) for f in _fields(self._model) if f.name not in self.injected)
+        self.json_schema: dict[str, Json] = self._json_schema(tool)
+        self.is_dynamic = self._model is not None and _is_dynamic(self._model, set())
 
-    def proposed(self, args: dict[str, Json]) -> dict[str, Json]:
-        """The arguments that the model chose: what it forged for injected ones is dropped, as ToolNode does."""
-        return {key: value for key, value in args.items() if key not in self.injected} if self.injected else args
+    def proposed(self, args: dict[str, Any]) -> dict[str, Json]:
+        """The arguments that the model chose, as JSON: what it forged for injected ones is dropped, as ToolNode does."""
+        return {key: plain(value) for key, value in args.items() if key not in self.injected}
 
     def parse(self, args: dict[str, Json]) -> dict[str, Json]:
-        """What the tool would get, as JSON. Raises pydantic's or jsonschema's ValidationError."""
+        """What the tool would get, as JSON. Raises pydantic's ValidationError (of v1 or v2), or Refused."""
         if self._model is None:
-            self._check_json_schema(args)
+            self._check(args)
             return args
-        return self._dump(_validate(self._model, args))
+        return self._shown(self._validate(args), args) if self._model_has_fields else {}
 
-    def complete(self, args: dict[str, Json], parsed: dict[str, Json]) -> dict[str, Json]:
-        """The proposed arguments, with the frozen values of fields that were left out."""
-        if self._model is None:
-            return args
-        return dict(_fill(args, parsed))
+    def fit(self, args: dict[str, Json], parsed: dict[str, Json]) -> dict[str, Json] | None:
+        """The arguments to run with: the proposed ones, and frozen values of what was left out.
+
+        None if they no longer parse to `parsed`.
+        """
+        for attempt in self._attempts(args, parsed):
+            with suppress(Exception):
+                if self.same(self.parse(attempt), parsed):
+                    return attempt
+        return None
+
+    def frozen(self, args: dict[str, Json], parsed: dict[str, Json]) -> dict[str, Json]:
+        """The proposed arguments, and the frozen values of left out fields that would get another value each time."""
+        return dict(_freeze(args, self._validate(args), parsed, self._fields)) if self.is_dynamic else args
 
     @staticmethod
     def same(one: dict[str, Json], other: dict[str, Json]) -> bool:
         """Whether two parsed forms are the same call: 5 and 5.0 are the same JSON number."""
         return digest("", one) == digest("", other)
 
-    def _dump(self, parsed: Any) -> dict[str, Json]:
-        extra = getattr(parsed, "model_extra", None) or {}
-        fields = _fields(self._model).items()
-        values = {field.alias or name: getattr(parsed, name) for name, field in fields if name not in self.injected}
-        dumped = to_jsonable_python({**values, **extra}, inf_nan_mode="constants", fallback=str, bytes_mode="base64")
-        return dict(dumped)
+    @property
+    def _model_has_fields(self) -> bool:
+        # A tool whose schema has no fields is called without arguments, whatever it was given.
+        return bool(self._fields or self.injected)
 
-    def _check_json_schema(self, args: dict[str, Json]) -> None:
+    def _attempts(self, args: dict[str, Json], parsed: dict[str, Json]) -> Iterator[dict[str, Json]]:
+        with suppress(Exception):
+            yield self.frozen(args, parsed)
+        # A default may be another one in the code of today.
+        yield {**{f.key: parsed[f.key] for f in self._fields if not f.given_as(args) and f.key in parsed}, **args}
+
+    def _validate(self, args: dict[str, Json]) -> Any:
+        return self._model.model_validate(args) if issubclass(self._model, BaseModel) else self._model.parse_obj(args)
+
+    def _shown(self, made: Any, args: dict[str, Json]) -> dict[str, Json]:
+        values = {f.key: getattr(made, f.name) for f in self._fields if not _stands_in(f, args)}
+        more = {key: value for key, value in extras(made).items() if key not in self.injected}
+        return {key: plain(value) for key, value in {**values, **more}.items()}
+
+    def _check(self, args: dict[str, Json]) -> None:
+        if not self._checked_as_json:
+            return
+        from jsonschema import ValidationError
         from jsonschema.validators import validator_for
 
         schema = self.json_schema
-        if schema.get("type") == "object" or "properties" in schema:
-            validator_for(schema)(schema).validate(args)
+        try:
+            if schema.get("type") == "object" or "properties" in schema:
+                validator_for(schema)(schema).validate(args)
+        except ValidationError as error:
+            raise Refused(error.message) from error
+        except Exception:
+            return  # a schema that is itself wrong checks nothing; the tool gets what ToolNode would give it
+
+    def _json_schema(self, tool: BaseTool) -> dict[str, Json]:
+        if isinstance(tool.args_schema, dict):
+            return tool.args_schema
+        with suppress(Exception):  # an argument of a type that JSON Schema cannot describe
+            model: Any = self._model or tool.tool_call_schema
+            schema = model.model_json_schema() if hasattr(model, "model_json_schema") else model.schema()
+            names = {f.key: _by_name(f).key for f in _fields(self._model)}
+            shown = {names.get(k, k): v for k, v in schema.get("properties", {}).items() if k not in self.injected}
+            required = [names.get(key, key) for key in schema.get("required", [])]
+            return {**schema, "properties": shown, "required": [key for key in required if key in shown]}
+        return {}
 
 
-def _fill(given: Any, frozen: Any) -> Any:
-    # A field that was left out inside a nested object is frozen too.
-    if isinstance(given, dict) and isinstance(frozen, dict):
-        return {
-            **frozen,
-            **{key: _fill(value, frozen[key]) if key in frozen else value for key, value in given.items()},
-        }
-    if isinstance(given, list) and isinstance(frozen, list) and len(given) == len(frozen):
-        return [_fill(one, other) for one, other in zip(given, frozen, strict=True)]
-    return given
+def _injected(tool: BaseTool) -> frozenset[str]:
+    found = _get_all_injected_args(tool)
+    return (
+        frozenset(found.all_injected_keys)
+        | frozenset(found.state)
+        | frozenset(filter(None, (found.store, found.runtime)))
+    )
 
 
-def _fields(model: Any) -> dict[str, Any]:
-    return model.model_fields if hasattr(model, "model_fields") else model.__fields__
+def _fields(model: type | None) -> tuple[Field, ...]:
+    return fields_of(model) if model else ()
 
 
-def _field_names(model: Any) -> list[str]:
-    if isinstance(model, dict):
-        return list(model.get("properties", {}))
-    return list(_fields(model))
+def _by_name(field: Field) -> Field:
+    # Where a field may be given by name or by alias, LangChain shows models its name.
+    if field.name not in field.keys:
+        return field
+    return dataclasses.replace(field, keys=tuple(dict.fromkeys((field.name, *field.keys))))
 
 
-def _json_schema(model: Any) -> dict[str, Json]:
-    if isinstance(model, dict):
+def _stands_in(field: Field, args: dict[str, Json]) -> bool:
+    # LangChain's stand-ins for *args and **kwargs reach the function only if they were given.
+    return field.name in ("args", "kwargs") and not field.given_as(args)
+
+
+def _without(model: Any, injected: frozenset[str]) -> Any:
+    """The model with its injected fields optional; a subclass, so that it keeps the author's validators."""
+    fields: dict[str, Any] = {f.name: (Any, None) for f in fields_of(model) if f.name in injected}
+    if not fields:
         return model
-    return model.model_json_schema() if hasattr(model, "model_json_schema") else model.schema()
+    create: Any = create_model_v1 if issubclass(model, BaseModelV1) else create_model
+    return create(model.__name__, __base__=model, **fields)
 
 
-def _without_injected(model: Any, injected: frozenset[str]) -> Any:
-    if not injected or not issubclass(model, BaseModel):
-        return model
-    # A subclass keeps the author's validators, which a rebuilt model would lose.
-    fields: dict[str, Any] = dict.fromkeys(injected, (Any, None))
-    return create_model(model.__name__, __base__=model, **fields)
+def _freeze(given: Json, made: Any, frozen: Json, fields: tuple[Field, ...] | None = None) -> Json:
+    if isinstance(given, list) and isinstance(made, (list, tuple)) and isinstance(frozen, list):
+        same_length = len(given) == len(made) == len(frozen)
+        return [_freeze(*each) for each in zip(given, made, frozen, strict=True)] if same_length else given
+    if not (isinstance(given, dict) and isinstance(frozen, dict)):
+        return given
+    if isinstance(made, dict):
+        return {key: _freeze(value, made.get(key), frozen.get(key)) for key, value in given.items()}
+    result = dict(given)
+    kind: type = type(made)
+    for field in fields_of(kind) if fields is None else fields:
+        value, key = getattr(made, field.name, None), field.given_as(given)
+        if key is not None:
+            result[key] = _freeze(given[key], value, frozen.get(field.key))
+        elif field.is_dynamic and field.key in frozen and not is_opaque(value):
+            result[field.key] = frozen[field.key]
+    return result
 
 
-def _validate(model: Any, args: dict[str, Json]) -> Any:
-    return model.model_validate(args) if hasattr(model, "model_validate") else model.parse_obj(args)
+def _is_dynamic(kind: type, seen: set[Any]) -> bool:
+    if kind in seen:
+        return False
+    seen.add(kind)
+    if any(field.is_dynamic for field in fields_of(kind)):
+        return True
+    return any(_is_dynamic(part, seen) for annotation in _annotations(kind) for part in _parts(annotation))
+
+
+def _annotations(kind: Any) -> list[Any]:
+    if issubclass(kind, BaseModel):
+        return [info.annotation for info in kind.model_fields.values()]
+    if issubclass(kind, BaseModelV1):
+        return [field.outer_type_ for field in kind.__fields__.values()]
+    return list(get_type_hints(kind).values()) if dataclasses.is_dataclass(kind) else []
+
+
+def _parts(annotation: Any) -> Iterator[type]:
+    if isinstance(annotation, type) and not get_args(annotation):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _parts(part)

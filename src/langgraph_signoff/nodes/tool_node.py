@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from langgraph.func import task
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import Runtime
-from langgraph.types import Command, Send
+from langgraph.types import Send
 
 from langgraph_signoff.nodes.gated_tool import GatedTool, Passage, arun_inside, run_inside
 from langgraph_signoff.nodes.heart import Heart
@@ -31,6 +32,16 @@ from langgraph_signoff.nodes.turn import (
     proposing_message,
     where_from,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One call of an input, of which ToolNode should think as it thinks of the whole."""
+
+    call: ToolCall
+    kind: Any
+    state: Any
+
 
 Requester = Callable[[Runtime[Any]], str | None]
 """Whom the agent acts for, from a trusted source: the run's context, or the server's authenticated user."""
@@ -75,7 +86,7 @@ class GatedToolNode(ToolNode):
         run_inside(passage, partial(drive, self._heart.admit(passage.calls)))
         if all(call.is_free for call in passage.calls):
             return run_inside(passage, lambda: super(GatedToolNode, self)._func(input, config, runtime))
-        futures = [task(body, name=name)() for name, body in self._bodies(input, passage, runtime)]
+        futures = _started(self._bodies(input, passage, runtime))
         return self._joined([future.result() for future in futures], input)
 
     async def _afunc(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
@@ -83,7 +94,7 @@ class GatedToolNode(ToolNode):
         await arun_inside(passage, partial(adrive, self._heart.admit(passage.calls)))
         if all(call.is_free for call in passage.calls):
             return await arun_inside(passage, lambda: super(GatedToolNode, self)._afunc(input, config, runtime))
-        futures = [task(body, name=name)() for name, body in self._abodies(input, passage, runtime)]
+        futures = _started(self._abodies(input, passage, runtime))
         return self._joined([await future for future in futures], input)
 
     def _passage(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Passage:
@@ -128,7 +139,7 @@ class GatedToolNode(ToolNode):
             return None  # the gated tool meets the same error again, where ToolNode makes its own message of it
 
     def _bodies(self, input: Any, passage: Passage, runtime: Runtime[Any]) -> list[tuple[str, Callable[[], Any]]]:
-        bodies = []
+        bodies: list[tuple[str, Callable[[], Any]]] = []
         for name, one, alone in self._apart(input, passage):
 
             def body(one: Any = one, alone: Passage = alone) -> Any:
@@ -141,7 +152,7 @@ class GatedToolNode(ToolNode):
     def _abodies(
         self, input: Any, passage: Passage, runtime: Runtime[Any]
     ) -> list[tuple[str, Callable[[], Awaitable[Any]]]]:
-        bodies = []
+        bodies: list[tuple[str, Callable[[], Awaitable[Any]]]] = []
         for name, one, alone in self._apart(input, passage):
 
             async def body(one: Any = one, alone: Passage = alone) -> Any:
@@ -151,17 +162,22 @@ class GatedToolNode(ToolNode):
             bodies.append((name, body))
         return bodies
 
-    def _apart(self, input: Any, passage: Passage) -> list[tuple[str, Any, Passage]]:
+    def _apart(self, input: Any, passage: Passage) -> list[tuple[str, _Part, Passage]]:
         # One task for each call: it counts its own pauses, and LangGraph keeps what a finished one returned.
         proposed, kind = self._parse_input(input)
+        state = self._extract_state(input, get_config())
         parts = []
         for place, call in enumerate(proposed):
             own = tuple(c for c in passage.calls if _is(c, call, self._index(passage.scene.message, call, place, kind)))
             alone = Passage(passage.scene, own, partial(self._index, passage.scene.message, place=place, kind=kind))
-            state = self._extract_state(input, get_config())
-            one = {"__type": "tool_call_with_context", "tool_call": {**call, "type": "tool_call"}, "state": state}
-            parts.append((f"{call['name']}:{place}", one, alone))
+            parts.append((f"{call['name']}:{place}", _Part(call, kind, state), alone))
         return parts
+
+    def _parse_input(self, input: Any) -> Any:
+        return ([input.call], input.kind) if isinstance(input, _Part) else super()._parse_input(input)
+
+    def _extract_state(self, input: Any, config: RunnableConfig) -> Any:
+        return input.state if isinstance(input, _Part) else super()._extract_state(input, config)
 
     def _joined(self, outputs: list[Any], input: Any) -> Any:
         _, kind = self._parse_input(input)
@@ -169,7 +185,15 @@ class GatedToolNode(ToolNode):
         return self._combine_tool_outputs(flat, kind)
 
 
-def _items(output: Any, key: str) -> list[ToolMessage | Command[Any]]:
+def _started(bodies: Sequence[tuple[str, Callable[[], Any]]]) -> list[Any]:
+    futures = []
+    for name, body in bodies:
+        as_task: Any = task(name=name)
+        futures.append(as_task(body)())
+    return futures
+
+
+def _items(output: Any, key: str) -> list[Any]:
     if isinstance(output, dict):
         return list(output[key])
     if isinstance(output, list):
@@ -181,23 +205,23 @@ def _is(call: Call, proposed: ToolCall, index: int) -> bool:
     return call.action.proposal.endswith(f", {index}]") and call.action.call_id == (proposed["id"] or "")
 
 
-def _finished(run: Callable[[], Any], one: Any) -> Any:
+def _finished(run: Callable[[], Any], one: _Part) -> Any:
     try:
         return run()
     except RecordedFailure as failure:
         return _told(failure, one)
 
 
-async def _afinished(run: Callable[[], Awaitable[Any]], one: Any) -> Any:
+async def _afinished(run: Callable[[], Awaitable[Any]], one: _Part) -> Any:
     try:
         return await run()
     except RecordedFailure as failure:
         return _told(failure, one)
 
 
-def _told(failure: RecordedFailure, one: Any) -> ToolMessage:
+def _told(failure: RecordedFailure, one: _Part) -> ToolMessage:
     # The first time the error went through; raised again on every pass, it would keep the thread from ever finishing.
-    call = one["tool_call"]
+    call = one.call
     text = f"{call['name']} failed: {failure!r}. It was tried once, as approved, and is not tried again."
     return ToolMessage(text, name=call["name"], tool_call_id=call["id"], status="error")
 
