@@ -24,9 +24,10 @@ from langgraph_signoff.errors import (
 )
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query, Row
-from langgraph_signoff.nodes.payload import tickets_of
+from langgraph_signoff.nodes.payload import is_doubt, tickets_of
 from langgraph_signoff.nodes.steps import Io, Sleep, Steps, adrive, drive
 from langgraph_signoff.nodes.tool_node import GatedToolNode
+from langgraph_signoff.nodes.turn import ends_unsaved
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Run, Standing
@@ -89,7 +90,9 @@ class Head:
     def of(cls, snapshot: StateSnapshot) -> Head:
         """The head that a checkpoint shows."""
         errors = tuple(str(task.error) for task in snapshot.tasks if task.error)
-        return cls(snapshot.values, snapshot.interrupts, not snapshot.next, errors)
+        # A process that died between the last task of a step and its checkpoint leaves tasks, and none of them is next.
+        is_finished = not snapshot.next and not snapshot.tasks
+        return cls(snapshot.values, snapshot.interrupts, is_finished, errors)
 
     @property
     def tickets(self) -> dict[str, list[str]]:
@@ -240,7 +243,13 @@ def _waits(case: Case) -> bool:
 
 
 def _knocks(signoff: Signoff, head: Head) -> list[str]:
-    return [id_ for id_, tickets in head.tickets.items() if not any(_waits(signoff.desk.case(t)) for t in tickets)]
+    ours = [interrupt for interrupt in head.interrupts if tickets_of(interrupt.value)]
+    return [i.id for i in ours if not any(_is_open(signoff.desk.case(t), i.value) for t in tickets_of(i.value))]
+
+
+def _is_open(case: Case, asked: Any) -> bool:
+    # A call cut off after its approval is not what this pause asked about: its own probe comes first, then a new question.
+    return _waits(case) if is_doubt(asked) else case.standing is Standing.PENDING
 
 
 def _check_answers(head: Head, answers: Mapping[str, Any]) -> None:
@@ -260,6 +269,8 @@ def _known(snapshot: StateSnapshot, thread_id: str) -> Head:
 
 def _configured(graph: Graph, thread_id: str, config: RunnableConfig | None) -> RunnableConfig:
     given: RunnableConfig = config or {}
+    if ends_unsaved(given):
+        raise GraphRefused('durability="exit" can lose a paused thread; use "async" or "sync"')
     metadata = {"graph_id": graph.get_name(), **given.get("metadata", {})}
     # The head, whatever checkpoint the caller's config names: an old one would be a fork.
     configurable = {

@@ -33,6 +33,12 @@ def tickets_of(value: Any) -> list[str]:
     return [str(id_) for id_ in ids] if isinstance(ids, list) else []
 
 
+def is_doubt(value: Any) -> bool:
+    """Whether an interrupt of ours asks if a call happened, not whether it may."""
+    mark = value.get(KEY) if isinstance(value, dict) else None
+    return isinstance(mark, dict) and mark.get("kind") == "doubt"
+
+
 def _request(ticket: Ticket) -> dict[str, Any]:
     return {"name": ticket.tool, "args": ticket.args, "description": _description(ticket)}
 

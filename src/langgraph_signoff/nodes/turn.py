@@ -19,7 +19,7 @@ from langgraph_signoff.vocabulary import Action, Json, Ruling
 TAG = "signoff"
 """The key under which `send_tool_calls` notes where a single call was proposed: `{"message_id":…,"index":…}`."""
 
-_CHECKPOINTER = "__pregel_checkpointer"
+_CHECKPOINTER, _DURABILITY = "__pregel_checkpointer", "__pregel_durability"
 
 
 @dataclass(slots=True)
@@ -108,7 +108,14 @@ def where_from(config: RunnableConfig) -> tuple[str, str]:
         return "", 'the run has no thread; invoke the graph with {"configurable": {"thread_id": ...}}'
     if not configurable.get(_CHECKPOINTER):
         return thread_id, "the graph has no checkpointer; compile it with one"
+    if ends_unsaved(config):
+        return thread_id, 'durability="exit" can lose the paused thread; use "async" or "sync"'
     return thread_id, ""
+
+
+def ends_unsaved(config: RunnableConfig) -> bool:
+    """Whether a run saves nothing before it ends. A run shows this only if it was given its durability explicitly."""
+    return config.get("configurable", {}).get(_DURABILITY) == "exit"
 
 
 def messages_of(state: Any, key: str) -> list[BaseMessage]:
