@@ -212,5 +212,6 @@ def to_draft(opening: Opening) -> Draft:
         "previous": opening.previous,
         "round": opening.round,
     }
-    words = action.model_dump(mode="json", exclude={"thread_id", "tool", "graph", "agent", "requester"})
+    # Its JSON mode would write null for NaN, and a call with other arguments would run.
+    words = action.model_dump(exclude={"thread_id", "tool", "graph", "agent", "requester"})
     return Draft("opened", open_part, {"action": words, "difference": list(opening.difference)})

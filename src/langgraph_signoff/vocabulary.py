@@ -6,6 +6,7 @@ Times are timezone-aware UTC datetimes. Durations are written `90s`, `15m`, `2h`
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -261,7 +262,8 @@ class Ticket(Word):
     @property
     def seen(self) -> str:
         """SHA-256 in hex of what this ticket shows a reviewer: kept with the decision, so that it can be told later."""
-        return hashlib.sha256(self.model_dump_json(exclude=_NOT_SHOWN).encode("utf-8", "surrogatepass")).hexdigest()
+        shown = json.dumps(self.model_dump(exclude=_NOT_SHOWN), default=str)
+        return hashlib.sha256(shown.encode("ascii")).hexdigest()
 
     def _repr_html_(self) -> str:
         from langgraph_signoff.render import ticket_html
