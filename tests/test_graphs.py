@@ -1,0 +1,375 @@
+"""The graphs in `graphs/`: each opens from `langgraph.json`, and each does what its policy says, on real files."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import hashlib
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import ToolMessage
+from langgraph.checkpoint.sqlite import SqliteSaver
+
+from langgraph_signoff import (
+    Answer,
+    CurrentAction,
+    Happened,
+    IncompleteDecision,
+    NotAllowedToDecide,
+    Policy,
+    Run,
+    Signoff,
+    Standing,
+)
+from langgraph_signoff.testing import ScriptedModel
+
+GRAPHS = Path(__file__).parents[1] / "graphs"
+sys.path.insert(0, str(GRAPHS))
+
+import crm_export  # noqa: E402  # the folder of graphs is no package
+import sql_operator  # noqa: E402  # the folder of graphs is no package
+
+NAMED = json.loads((GRAPHS / "langgraph.json").read_text())["graphs"]
+THREAD = "t-1"
+
+
+@pytest.fixture
+def saver(tmp_path: Path) -> Iterator[SqliteSaver]:
+    with SqliteSaver.from_conn_string(str(tmp_path / "checkpoints.db")) as saver:
+        yield saver
+
+
+# All of them --------------------------------------------------------------------------------------------------------------
+
+
+def test_langgraph_json_names_every_graph_of_the_folder() -> None:
+    assert sorted(f"./{file.name}:graph" for file in GRAPHS.glob("*.py")) == sorted(NAMED.values())
+
+
+@pytest.mark.parametrize("name", sorted(NAMED))
+def test_a_graph_opens_without_a_checkpointer_and_its_policy_names_all_of_its_tools(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saver: SqliteSaver
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = __import__(name)
+    graph = asyncio.run(module.graph())
+    assert graph.name == name
+    assert graph.checkpointer is None
+    gate = Signoff(tmp_path / "signoff.db", policy=Policy.load(module.POLICY))
+    assert gate.check(graph.copy(update={"checkpointer": saver})) == []
+
+
+def test_the_minimal_graph_is_a_program_of_less_than_sixty_lines(tmp_path: Path) -> None:
+    assert len((GRAPHS / "minimal.py").read_text().splitlines()) < 60
+    said = program("minimal", tmp_path)
+    assert said.index("pending_approval") < said.index("Invoice paid.")
+
+
+@pytest.mark.parametrize("name", ["crm_export", "sql_operator"])
+def test_a_program_pauses_and_goes_on_when_it_is_started_again_after_the_decisions(name: str, tmp_path: Path) -> None:
+    assert "pending_approval" in program(name, tmp_path)
+    gate = Signoff(tmp_path / name / "signoff.db", policy=GRAPHS / f"{name}.yaml")
+    for ticket in gate.pending():
+        for by in ("ana", "ben")[: ticket.requirements.approvals]:
+            gate.approve(gate.ticket(ticket.id), by=by, reason="as agreed")
+    assert "completed" in program(name, tmp_path)
+    assert {ticket.standing for ticket in tickets(gate)} <= {Standing.EXECUTED, Standing.DENIED}
+
+
+def program(name: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, str(GRAPHS / f"{name}.py")], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def tickets(gate: Signoff) -> list[Any]:
+    from langgraph_signoff.ledger import Query
+
+    return gate.find(Query())
+
+
+# crm_export ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> crm_export.Company:
+    return crm_export.Company(tmp_path)
+
+
+def in_the_crm(company: crm_export.Company) -> Counter[int]:
+    file = company.folder / "crm-hubspot.csv"
+    if not file.exists():
+        return Counter()
+    with file.open(newline="") as lines:
+        return Counter(int(row["customer_id"]) for row in csv.DictReader(lines))
+
+
+def mails(company: crm_export.Company) -> int:
+    with closing(sqlite3.connect(company.database)) as db:
+        return int(db.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
+
+def test_only_what_a_person_left_of_the_export_runs_and_the_history_says_who_and_why(
+    company: crm_export.Company, saver: SqliteSaver
+) -> None:
+    gate = crm_export.gate(company)
+    graph = crm_export.build(company, signoff=gate, checkpointer=saver)
+    run = gate.run(graph, {"messages": [("user", crm_export.REQUEST)]}, thread_id=THREAD)
+    assert run.status == "pending_approval"
+    export, mailing = run.tickets
+    assert (export.tool, export.reason_code) == ("export_customers", "high_risk_data_export")
+    assert mailing.tool == "send_campaign_email"
+    assert (in_the_crm(company), mails(company)) == (Counter(), 0), "something ran before anybody decided"
+
+    gate.revise(export, by="ana", args={"segment": "active_customers"}, reason="only they agreed")
+    gate.reject(mailing, by="ben", reason="nobody agreed")
+    run = gate.resume(graph, thread_id=THREAD)
+
+    active = {id_ for id_, _, _ in company.customers("active_customers")}
+    assert 1000 < len(active) < crm_export.CUSTOMERS / 2
+    assert in_the_crm(company) == Counter(active)
+    assert mails(company) == 0
+    assert run.status == "completed"
+    _, exported, mailed = answers(run)
+    assert exported.startswith(f"Exported {len(active)} active customers to hubspot.\n(A reviewer changed the call;")
+    assert mailed.startswith("send_campaign_email was not run: rejected by ben: nobody agreed.")
+    assert [(d.by, str(d.verdict), d.reason) for d in gate.ticket(export.id).decisions] == [
+        ("ana", "revise", "only they agreed")
+    ]
+    assert [(d.by, str(d.verdict), d.reason) for d in gate.ticket(mailing.id).decisions] == [
+        ("ben", "reject", "nobody agreed")
+    ]
+    assert gate.verify().is_whole
+
+
+def test_what_is_approved_as_it_was_proposed_exports_and_mails_everybody_once(
+    company: crm_export.Company, saver: SqliteSaver
+) -> None:
+    gate = crm_export.gate(company)
+    graph = crm_export.build(company, signoff=gate, checkpointer=saver)
+    for ticket in gate.run(graph, {"messages": [("user", crm_export.REQUEST)]}, thread_id=THREAD).tickets:
+        gate.approve(ticket, by="ana", reason="agreed with the board")
+    gate.resume(graph, thread_id=THREAD)
+    assert in_the_crm(company) == Counter(range(1, crm_export.CUSTOMERS + 1))
+    assert mails(company) == crm_export.CUSTOMERS
+
+
+def test_customer_data_is_for_privacy_to_decide_and_takes_a_reason(
+    company: crm_export.Company, saver: SqliteSaver
+) -> None:
+    gate = crm_export.gate(company)
+    graph = crm_export.build(company, signoff=gate, checkpointer=saver)
+    export = gate.run(graph, {"messages": [("user", crm_export.REQUEST)]}, thread_id=THREAD).tickets[0]
+    with pytest.raises(NotAllowedToDecide):
+        gate.approve(export, by="cem", reason="marketing wants it")
+    with pytest.raises(IncompleteDecision):
+        gate.approve(export, by="ana")
+    assert gate.ticket(export.id).standing is Standing.PENDING
+
+
+def test_the_probe_tells_a_whole_import_from_none_and_from_a_part(company: crm_export.Company) -> None:
+    args = {"segment": "active_customers", "destination": "hubspot"}
+    about = CurrentAction(ticket_id="x", key="x-1", tool="export_customers", args=args, thread_id=THREAD)
+    assert crm_export.was_exported(company, about) is Answer.DID_NOT_HAPPEN
+    company.export("active_customers", "hubspot", reference="somebody-else")
+    assert crm_export.was_exported(company, about) is Answer.DID_NOT_HAPPEN
+    company.export("active_customers", "hubspot", reference="x-1")
+    assert isinstance(crm_export.was_exported(company, about), Happened)
+    file = company.crm_file("hubspot")
+    file.write_text("\n".join(file.read_text().splitlines()[:-5]) + "\n")
+    assert crm_export.was_exported(company, about) is None
+
+
+def test_the_customers_are_the_same_in_every_folder(tmp_path: Path) -> None:
+    here, there = (crm_export.Company(tmp_path / name).customers("all_customers") for name in ("a", "b"))
+    assert here == there
+    assert len(here) == crm_export.CUSTOMERS
+
+
+def answers(run: Run) -> list[str]:
+    return [message.text for message in run.output["messages"] if isinstance(message, ToolMessage)]
+
+
+# sql_operator -------------------------------------------------------------------------------------------------------------
+
+KINDS = {
+    "SELECT 1": "read",
+    "select * from accounts where id in (select 1)": "read",
+    "SELECT 1 UNION SELECT 2;": "read",
+    "WITH x AS (SELECT 1) SELECT * FROM x": "read",
+    "SELECT '; DELETE FROM accounts'": "read",
+    "SELECT 1 -- ; DELETE FROM accounts": "read",
+    "INSERT INTO accounts VALUES (1, 'x', 1, 'y')": "insert",
+    "INSERT INTO accounts SELECT * FROM accounts WHERE id = 1 ON CONFLICT(id) DO UPDATE SET balance = 0": "insert",
+    "UPDATE accounts SET balance = 0 WHERE id = 3": "update",
+    "UPDATE accounts SET balance = 0": "update_all",
+    "UPDATE accounts SET balance = 0 WHERE 1": "update_all",
+    "DELETE FROM accounts WHERE id = 3": "delete",
+    "WITH x AS (SELECT 1) DELETE FROM accounts WHERE id = 3": "delete",
+    "DELETE FROM accounts": "delete_all",
+    "delete from accounts -- where id = 3": "delete_all",
+    "DELETE /* WHERE id = 3 */ FROM accounts": "delete_all",
+    "DELETE FROM accounts WHERE true": "delete_all",
+    "DELETE FROM accounts WHERE 1 = 1": "delete_all",
+    "DELETE FROM accounts LIMIT 5": "delete_all",
+    "WITH x AS (SELECT 1) DELETE FROM accounts": "delete_all",
+    "WITH gone AS (DELETE FROM accounts RETURNING *) SELECT * FROM gone": "delete_all",
+    "SELECT 1; DELETE FROM accounts": "delete_all",
+    "DROP TABLE accounts": "schema",
+    "ALTER TABLE accounts RENAME TO a": "schema",
+    "CREATE TABLE copied AS SELECT * FROM accounts": "schema",
+    "SELECT 1; SELECT 2": "unclear",
+    "SELECT * INTO copied FROM accounts": "unclear",
+    "PRAGMA writable_schema = 1": "unclear",
+    "ATTACH 'other.db' AS other": "unclear",
+    "VACUUM INTO 'copy.db'": "unclear",
+    "REPLACE INTO accounts VALUES (1, 'x', 1, 'y')": "unclear",
+    "EXPLAIN DELETE FROM accounts": "unclear",
+    "BEGIN": "unclear",
+    "": "unclear",
+    "-- nothing": "unclear",
+    "please delete everything": "unclear",
+    "SELECT 'unclosed": "unclear",
+    "(" * 3000: "unclear",
+}
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> sql_operator.Bank:
+    return sql_operator.Bank(tmp_path / "accounts.db")
+
+
+def contents(bank: sql_operator.Bank) -> str:
+    with closing(sqlite3.connect(bank.database)) as db:
+        return hashlib.sha256("\n".join(db.iterdump()).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("statement", KINDS, ids=lambda statement: statement[:40])
+def test_a_statement_counts_as_the_most_dangerous_thing_in_it(statement: str) -> None:
+    assert sql_operator.kind_of(statement) == KINDS[statement]
+
+
+@pytest.mark.parametrize("statement", KINDS, ids=lambda statement: statement[:40])
+def test_sqlite_changes_nothing_for_a_statement_that_was_let_through_as_a_read(
+    statement: str, bank: sql_operator.Bank
+) -> None:
+    before = contents(bank)
+    try:
+        bank.execute(statement, "read")
+    except (sqlite3.Error, sqlite3.Warning):
+        assert KINDS[statement] != "read"
+    assert contents(bank) == before
+    assert [file.name for file in bank.database.parent.glob("*.db")] == ["accounts.db"]
+
+
+BEGINNINGS = ["SELECT * FROM accounts", "SELECT 1", "SELECT id FROM accounts WHERE", "WITH x AS (SELECT 1) SELECT", ""]
+PIECES = ["\n", "DELETE FROM accounts", "UPDATE accounts SET balance = 0", "SELECT 1", "SELECT", "DELETE", "UPDATE", "INSERT", "INTO", "FROM", "accounts", "WHERE", "SET", "balance", "=", "0", "id", "1", ",", "(", ")", ";", "--", "/*", "*/", "'", "WITH", "x", "AS", "UNION", "VALUES", "*", "RETURNING", "PRAGMA", "user_version", "REPLACE", "DROP", "TABLE", "OR", "LIMIT", "EXISTS"]  # fmt: skip
+
+
+def test_whatever_text_counts_as_a_read_writes_nothing_even_if_sqlite_is_not_told(rng: random.Random) -> None:
+    reads = [s for s in (random_statement(rng) for _ in range(3000)) if sql_operator.kind_of(s) == "read"]
+    ran = sum(runs_and_changes_nothing(statement) for statement in reads)
+    assert ran >= 100, "too few statements were tried"
+
+
+def random_statement(rng: random.Random) -> str:
+    return " ".join([rng.choice(BEGINNINGS), *rng.choices(PIECES, k=rng.randint(0, 6))])
+
+
+def runs_and_changes_nothing(statement: str) -> bool:
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance REAL)")
+        db.execute("INSERT INTO accounts VALUES (1, 10.0)")
+        before = db.total_changes, list(db.iterdump())
+        try:
+            db.execute(statement).fetchall()
+        except (sqlite3.Error, sqlite3.Warning):
+            return False
+        assert (db.total_changes, list(db.iterdump())) == before, statement
+        return True
+
+
+def play(bank: sql_operator.Bank, saver: SqliteSaver, statement: str, **forged: str) -> tuple[Signoff, Any, Run]:
+    gate = sql_operator.gate(bank)
+    model = ScriptedModel([[("run_sql", {"statement": statement, **forged})], "Done."])
+    graph = sql_operator.build(bank, signoff=gate, model=model, checkpointer=saver)
+    return gate, graph, gate.run(graph, {"messages": [("user", "go")]}, thread_id=THREAD)
+
+
+def test_a_read_runs_at_once_and_leaves_no_ticket(bank: sql_operator.Bank, saver: SqliteSaver) -> None:
+    gate, _, run = play(bank, saver, "SELECT count(*) FROM accounts")
+    assert (run.status, answers(run)) == ("completed", ["[(200,)]"])
+    assert tickets(gate) == []
+
+
+def test_an_update_waits_for_one_person(bank: sql_operator.Bank, saver: SqliteSaver) -> None:
+    before = contents(bank)
+    gate, graph, run = play(bank, saver, "UPDATE accounts SET balance = 1 WHERE id = 7")
+    assert (run.status, run.tickets[0].requirements.approvals, contents(bank)) == ("pending_approval", 1, before)
+    gate.approve(run.tickets[0], by="ana")
+    assert answers(gate.resume(graph, thread_id=THREAD)) == ["1 rows changed"]
+
+
+def test_a_delete_waits_for_two_people(bank: sql_operator.Bank, saver: SqliteSaver) -> None:
+    before = contents(bank)
+    gate, graph, run = play(bank, saver, "DELETE FROM accounts WHERE id = 7")
+    gate.approve(run.tickets[0], by="ana")
+    assert gate.resume(graph, thread_id=THREAD).status == "pending_approval"
+    assert contents(bank) == before
+    gate.approve(gate.ticket(run.tickets[0].id), by="ben")
+    assert answers(gate.resume(graph, thread_id=THREAD)) == ["1 rows changed"]
+
+
+@pytest.mark.parametrize("forged", ["read", "delete", "no such kind"])
+def test_a_delete_without_where_is_denied_whatever_kind_the_model_calls_it(
+    forged: str, bank: sql_operator.Bank, saver: SqliteSaver
+) -> None:
+    before = contents(bank)
+    gate, _, run = play(bank, saver, "DELETE FROM accounts -- WHERE id = 7", kind=forged)
+    assert run.status == "completed"
+    assert "does not permit" in answers(run)[0]
+    assert [(t.standing, t.reason_code) for t in tickets(gate)] == [(Standing.DENIED, "delete_without_where")]
+    assert contents(bank) == before
+
+
+def test_the_model_is_not_shown_that_its_statement_has_a_kind(bank: sql_operator.Bank) -> None:
+    assert list(sql_operator.run_sql(bank).tool_call_schema.model_json_schema()["properties"]) == ["statement"]
+
+
+def test_an_update_that_a_person_makes_a_delete_is_asked_again_as_one(
+    bank: sql_operator.Bank, saver: SqliteSaver
+) -> None:
+    before = contents(bank)
+    gate, graph, run = play(bank, saver, "UPDATE accounts SET balance = 1 WHERE id = 7")
+    gate.revise(run.tickets[0], by="ana", args={"statement": "DELETE FROM accounts WHERE id = 7"})
+    run = gate.resume(graph, thread_id=THREAD)
+    assert run.status == "pending_approval"
+    [ticket] = run.tickets
+    assert (ticket.args["kind"], ticket.requirements.approvals, contents(bank)) == ("delete", 2, before)
+    for by in ("ana", "ben"):
+        gate.approve(gate.ticket(ticket.id), by=by)
+    assert answers(gate.resume(graph, thread_id=THREAD))[0].startswith("1 rows changed")
+
+
+def test_an_update_that_a_person_makes_a_delete_without_where_does_not_run(
+    bank: sql_operator.Bank, saver: SqliteSaver
+) -> None:
+    before = contents(bank)
+    gate, graph, run = play(bank, saver, "UPDATE accounts SET balance = 1 WHERE id = 7")
+    gate.revise(run.tickets[0], by="ana", args={"statement": "DELETE FROM accounts"})
+    run = gate.resume(graph, thread_id=THREAD)
+    assert run.status == "completed"
+    assert "does not permit" in answers(run)[0]
+    assert contents(bank) == before
