@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
-from langgraph_signoff.nodes.gated_tool import GatedTool, Passage, arun_inside, run_inside
+from langgraph_signoff.nodes.gated_tool import PASSAGE, GatedTool, Passage, arun_inside, run_inside
 from langgraph_signoff.nodes.heart import Heart
 from langgraph_signoff.nodes.messages import RecordedFailure
 from langgraph_signoff.nodes.steps import adrive, drive
@@ -228,7 +229,14 @@ def _told(failure: RecordedFailure, one: _Part) -> ToolMessage:
 
 def _gate_inside(wrap: Any, heart: Heart) -> Any:
     def wrapped(request: ToolCallRequest, execute: Any) -> Any:
-        return wrap(request, lambda inner: execute(_gated(inner, heart)))
+        context = copy_context()
+
+        def go(inner: ToolCallRequest) -> Any:
+            # A wrapper may call from a thread of its own, which knows nothing of this turn.
+            gated = _gated(inner, heart)
+            return execute(gated) if PASSAGE.get() else context.copy().run(execute, gated)
+
+        return wrap(request, go)
 
     return wrapped
 
