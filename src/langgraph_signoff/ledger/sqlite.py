@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sqlite3
@@ -190,7 +191,7 @@ class SqliteLedger:
     def check(self) -> list[str]:
         """Damage that SQLite finds, and a schema that is not the one this version makes."""
         damage = [row[0] for row in self._read("PRAGMA integrity_check", ()) if row[0] != "ok"]
-        if self._read(READ_SCHEMA, ()) != _expected_schema():
+        if self._read(READ_SCHEMA, ()) != _schema_made_by(*migrations()):
             damage.append("the tables, indexes or triggers are not those that this version made")
         return damage
 
@@ -222,7 +223,7 @@ class SqliteLedger:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, *_NO_VALUE) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError, *_NO_VALUE) as error:
             raise _translate(error, self.path) from error
 
     def _connection(self) -> sqlite3.Connection:
@@ -303,6 +304,7 @@ def _version(db: sqlite3.Connection, path: str, known: int) -> int:
     return version
 
 
+@functools.cache
 def migrations() -> list[str]:
     """The numbered SQL files, in order."""
     folder = resources.files("langgraph_signoff.ledger") / "migrations" / "sqlite"
@@ -323,9 +325,10 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def _expected_schema() -> list[tuple[str, str]]:
+@functools.cache
+def _schema_made_by(*scripts: str) -> list[tuple[str, str]]:
     with sqlite3.connect(":memory:") as db:
-        for script in migrations():
+        for script in scripts:
             db.executescript(script)
         schema = db.execute(READ_SCHEMA).fetchall()
     db.close()
@@ -392,7 +395,9 @@ def _translate(error: Exception, path: str) -> LedgerError:
     if isinstance(error, _NO_VALUE):
         return LedgerUnavailable(f"{path} cannot hold this: {text}; nothing was run")
     # Our statements are right: where SQLite cannot make sense of one, or of a text that it reads, the file is not.
-    if isinstance(error, sqlite3.DatabaseError) and _code(error) not in _UNAVAILABLE:
+    if isinstance(error, UnicodeDecodeError) or (
+        isinstance(error, sqlite3.DatabaseError) and _code(error) not in _UNAVAILABLE
+    ):
         return LedgerCorrupt(f"{path}: {text}; restore it from a copy")
     if not Path(path).parent.is_dir():
         text += f" (there is no folder {Path(path).parent})"
