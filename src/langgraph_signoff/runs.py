@@ -356,6 +356,11 @@ def _gates(graph: Graph) -> Iterable[tuple[str, Any, GatedToolNode]]:
                 yield name, node, node.bound
 
 
+def gated_tools(graph: Graph) -> list[str]:
+    """The names of the tools behind a graph's gates, those of its subgraphs included."""
+    return [name for _, _, gate in _gates(graph) for name in gate.policy_tools]
+
+
 def _warn(found: Sequence[str]) -> None:
     for text in found:
         warnings.warn(text, stacklevel=2)

@@ -1,0 +1,10 @@
+"""The command `signoff`: lists, shows, decides, resumes, checks. Here, and in no module below, the environment is read."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Runs the command that the arguments of this process name, and ends the process with its exit code."""
+    from langgraph_signoff.cli.app import run
+
+    run()

@@ -1,0 +1,58 @@
+"""Makes commands out of functions of a `Shell`: the shared options may stand before or after a command's name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from langgraph_signoff.cli.shell import LEDGER, POLICY, Shell
+
+LEDGER_OPTION = Annotated[
+    Path | None, typer.Option("--ledger", metavar="PATH", help=f"The ledger's file, or SIGNOFF_LEDGER. [{LEDGER}]")
+]
+POLICY_OPTION = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        metavar="PATH",
+        help=f"The policy's file, or SIGNOFF_POLICY. [{POLICY} if there is one; "
+        "without, each ticket's recorded policy judges]",
+    ),
+]
+NAME_OPTION = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who decides. [the OS user]")]
+JSON_OPTION = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+_SHARED = {"ledger": LEDGER_OPTION, "policy": POLICY_OPTION, "name": NAME_OPTION, "json": JSON_OPTION}
+READS, DECIDES, CHECKS = ("ledger", "json"), ("ledger", "policy", "name", "json"), ("json",)
+
+Body = Callable[..., None]
+
+
+def command(app: typer.Typer, name: str, *shared: str) -> Callable[[Body], Body]:
+    """Registers a function whose first parameter is a `Shell`, with the shared options that it names."""
+
+    def register(body: Body) -> Body:
+        own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+
+        def run(ctx: typer.Context, **given: Any) -> None:
+            options = Shell(**{key: given.pop(key) for key in shared})
+            body(options.over(ctx.find_object(Shell) or Shell()), **given)
+
+        # Typer reads a command's options from its signature.
+        parameters = [_keyword("ctx", typer.Context), *(p.replace(kind=p.KEYWORD_ONLY) for p in own)]
+        parameters += [_keyword(key, _SHARED[key], default=False if key == "json" else None) for key in shared]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions may carry one
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        run.__doc__ = body.__doc__
+        app.command(name)(run)
+        return body
+
+    return register
+
+
+def _keyword(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

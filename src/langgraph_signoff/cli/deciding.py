@@ -1,0 +1,199 @@
+"""`approve`, `reject`, `revise`, `comment`, `withdraw`, `settle`: what a person says goes into the record, and wakes nobody."""
+
+from __future__ import annotations
+
+import shlex
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from langgraph_signoff.cli import screen
+from langgraph_signoff.cli.command import DECIDES, Body, command
+from langgraph_signoff.cli.exits import NO, Unusable
+from langgraph_signoff.cli.shell import Shell, read_json, read_object
+from langgraph_signoff.cli.tickets import REASON, TICKET
+from langgraph_signoff.errors import IncompleteDecision
+from langgraph_signoff.render import SHORT_ID, printable
+from langgraph_signoff.vocabulary import Answer, Standing, Ticket, Verdict
+
+SHORTEST_DIGEST = 12  # characters of a digest that still name one call among all that anybody could make up
+
+DIGEST = Annotated[
+    str | None,
+    typer.Option(
+        "--digest", metavar="DIGEST", help=f"What you saw: the digest, or its first {SHORTEST_DIGEST}+ characters."
+    ),
+]
+
+
+def approve(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON = "") -> None:
+    """Approve a call as it was shown.
+
+    Name what you saw with --digest, as `show` prints it; on a terminal you are shown the ticket and asked instead.
+    """
+    seen = shell.signoff.ticket(ticket)
+    named = _named(shell, seen, digest, question=f"Approve it as {shell.by}?")
+    reason = _reason(shell, seen, reason)
+    _tell(shell, shell.signoff.approve(seen, by=shell.by, reason=reason, if_digest=named))
+
+
+def reject(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON = "") -> None:
+    """Reject a call: it does not run, and the agent is told why."""
+    seen = shell.signoff.ticket(ticket)
+    named = _named(shell, seen, digest) if digest is not None else None
+    reason = _reason(shell, seen, reason)
+    _tell(shell, shell.signoff.reject(seen, by=shell.by, reason=reason, if_digest=named))
+
+
+def revise(
+    shell: Shell,
+    ticket: TICKET,
+    args: Annotated[
+        str | None, typer.Option("--args", metavar="JSON", help="Approve with these arguments instead; others stay.")
+    ] = None,
+    edit: Annotated[bool, typer.Option("--edit", help="Edit the arguments in $VISUAL or $EDITOR.")] = False,
+    feedback: Annotated[
+        str | None, typer.Option("--feedback", metavar="TEXT", help="Send it back with these words.")
+    ] = None,
+    digest: DIGEST = None,
+    reason: REASON = "",
+) -> None:
+    """Change a call's arguments, or send it back with words.
+
+    Needs one of --args, --edit and --feedback. A change counts as your approval if you may approve it: with --args it needs --digest, or a terminal to ask you.
+    """
+    if (args is not None) + edit + (feedback is not None) != 1:
+        raise Unusable("give one of --args, --edit and --feedback")
+    seen = shell.signoff.ticket(ticket)
+    if feedback is not None:
+        if not feedback.strip():
+            raise IncompleteDecision("to send it back takes words: --feedback TEXT")
+        named = _named(shell, seen, digest) if digest is not None else None
+        _tell(shell, shell.signoff.revise(seen, by=shell.by, feedback=feedback, reason=reason, if_digest=named))
+        return
+    change = read_object(args, "--args") if args is not None else None
+    if change is None:
+        named = _named(shell, seen, digest) if digest is not None else None
+        change = _edited(shell, seen)
+    else:
+        named = _named(shell, seen, digest, question=f"Change it to {printable(args or '')} as {shell.by}?")
+    reason = _reason(shell, seen, reason)
+    _tell(shell, shell.signoff.revise(seen, by=shell.by, args=change, reason=reason, if_digest=named))
+
+
+def comment(shell: Shell, ticket: TICKET, text: Annotated[str, typer.Argument(help="What to note.")]) -> None:
+    """Leave a note on a ticket; it changes nothing."""
+    noted = shell.signoff.comment(ticket, by=shell.by, text=text)
+    shell.tell(noted, lambda: f"{noted.id[:SHORT_ID]}  noted, by {shell.by}")
+
+
+def withdraw(shell: Shell, ticket: TICKET, reason: REASON = "") -> None:
+    """Abandon a ticket that is not running; the call never runs."""
+    _tell(shell, shell.signoff.withdraw(ticket, by=shell.by, reason=reason))
+
+
+def erase(
+    shell: Shell,
+    ticket: TICKET,
+    reason: REASON = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase what a finished ticket was about, for good.
+
+    Arguments, words and result go; that there was a ticket, who erased it and why stay, and the record still verifies.
+    """
+    seen = shell.signoff.ticket(ticket)
+    if not yes and not shell.asks:
+        raise IncompleteDecision("what is erased does not come back: give --yes")
+    if not yes:
+        screen.show_ticket(seen)
+        _ask(f"Erase it for good as {shell.by}?")
+    _tell(shell, shell.signoff.erase(seen, by=shell.by, reason=reason))
+
+
+class Said(StrEnum):
+    """The answers to a call in doubt, as they are typed."""
+
+    HAPPENED = "happened"
+    DID_NOT_HAPPEN = "did-not-happen"
+    GIVE_UP = "give-up"
+
+
+def settle(
+    shell: Shell,
+    ticket: TICKET,
+    answer: Annotated[Said, typer.Argument(help="Whether it happened; what did not happen is run.")],
+    result: Annotated[
+        str | None, typer.Option("--result", metavar="JSON", help="What it gave, if it happened.")
+    ] = None,
+    reason: REASON = "",
+) -> None:
+    """Say whether a call in doubt has happened."""
+    if result is not None and answer is not Said.HAPPENED:
+        raise Unusable("--result goes with `happened` only")
+    gave = read_json(result, "--result") if result is not None else None
+    known = Answer(answer.replace("-", "_"))
+    _tell(shell, shell.signoff.settle(ticket, known, by=shell.by, reason=reason, result=gave))
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands."""
+    bodies: dict[str, Body] = {"approve": approve, "reject": reject, "revise": revise}
+    bodies |= {"comment": comment, "withdraw": withdraw, "settle": settle, "erase": erase}
+    for name, body in bodies.items():
+        command(app, name, *DECIDES)(body)
+
+
+def _named(shell: Shell, seen: Ticket, digest: str | None, *, question: str = "") -> str:
+    """The digest that the person names; without one they are shown the ticket and asked."""
+    if digest is not None:
+        if len(digest) < SHORTEST_DIGEST:
+            raise IncompleteDecision(
+                f"give at least {SHORTEST_DIGEST} characters of the digest, as `signoff show` prints it"
+            )
+        # What does not begin the ticket's digest goes on as it is: the law refuses it, and says why.
+        return seen.digest if seen.digest.startswith(digest.lower()) else digest
+    if not shell.asks:
+        raise IncompleteDecision(f"name what you saw: give --digest as `signoff show {seen.id[:SHORT_ID]}` prints it")
+    if seen.options:
+        screen.show_ticket(seen)
+        _ask(question)
+    return seen.digest
+
+
+def _ask(question: str) -> None:
+    if not typer.confirm(question, default=False):
+        print("nothing was decided")
+        raise typer.Exit(NO)
+
+
+def _reason(shell: Shell, seen: Ticket, reason: str) -> str:
+    if reason or not shell.asks or not seen.options or seen.requirements.reason == "optional":
+        return reason
+    return str(typer.prompt("Why?"))
+
+
+def _edited(shell: Shell, seen: Ticket) -> dict[str, object]:
+    from langgraph_signoff.cli.editor import edited
+
+    return edited(seen, ask=shell.asks)
+
+
+def _tell(shell: Shell, ticket: Ticket) -> None:
+    shell.tell(ticket, lambda: _said(ticket, shell))
+
+
+def _said(ticket: Ticket, shell: Shell) -> str:
+    call = f"{ticket.id[:SHORT_ID]}  {ticket.standing}  {ticket.tool}, by {shell.by}"
+    if ticket.erased:
+        return f"{call}; erased"
+    if ticket.standing is not Standing.PENDING:
+        return f"{call}\nthe run goes on with: signoff resume --thread {shlex.quote(ticket.thread_id)}"
+    approved = sum(verdict is not Verdict.REJECT for verdict in _verdicts(ticket))
+    return f"{call}; {approved} of {ticket.requirements.approvals} approvals, it waits for somebody else"
+
+
+def _verdicts(ticket: Ticket) -> list[Verdict]:
+    latest = {d.by: d.verdict for d in ticket.decisions if d.generation == ticket.generation}
+    return [verdict for verdict in latest.values() if verdict is not Verdict.COMMENT]

@@ -1,0 +1,73 @@
+"""A ticket's entries as people may read them: what is secret stays masked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from langgraph_signoff.errors import UnknownTicket
+from langgraph_signoff.ledger import Entry
+from langgraph_signoff.liveness import pid_of
+from langgraph_signoff.render import patch_lines
+from langgraph_signoff.view import mask_patch
+
+_TOLD = ("reason", "error", "rendering")  # of the erasable contents; arguments come masked, as patches
+
+
+def words_of(history: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Each entry as plain data: number, time, kind, open part, the words that were said, and its place in the chain."""
+    if not history:
+        raise UnknownTicket("there is no such ticket; `signoff list` shows the ids")
+    redact = tuple({path for entry in history for path in entry.body.get("ruling", {}).get("redact", ())})
+    return [_words(entry, redact) for entry in history]
+
+
+def lines_of(entries: Sequence[dict[str, Any]]) -> str:
+    """The entries as lines."""
+    return "\n".join(line for entry in entries for line in _lines(entry))
+
+
+def _words(entry: Entry, redact: tuple[str, ...]) -> dict[str, Any]:
+    contents = entry.contents
+    said = {key: contents[key] for key in _TOLD if contents.get(key)}
+    if contents.get("patch"):
+        said["patch"] = mask_patch(contents["patch"], redact)
+    return {
+        "seq": entry.seq,
+        "at": entry.at,
+        "kind": entry.kind,
+        "body": entry.body,
+        **said,
+        "erased": entry.erased,
+        "prev": entry.prev,
+        "hash": entry.hash,
+    }
+
+
+def _lines(entry: dict[str, Any]) -> list[str]:
+    said = [entry["reason"]] if "reason" in entry else []
+    said += [entry["error"]] if "error" in entry else []
+    said += [json.dumps(entry["rendering"], ensure_ascii=False)] if "rendering" in entry else []
+    said += ["(erased)"] if entry["erased"] else []
+    head = f"{entry['seq']:>3}  {entry['at'][:19].replace('T', ' ')} UTC  {_deed(entry)}"
+    first = ": ".join([head, *said[:1]])
+    return [first, *(f"     {line}" for line in [*said[1:], *patch_lines(entry.get("patch", ()))])]
+
+
+def _deed(entry: dict[str, Any]) -> str:
+    body = entry["body"]
+    match entry["kind"]:
+        case "opened":
+            ruling = body["ruling"]
+            return f"opened  {body['tool']}: {ruling['mode']} ({ruling['reason_code']}, {ruling['rule']})"
+        case "decided":
+            groups = f" ({', '.join(body['groups'])})" if body["groups"] else ""
+            return f"decided  {body['verdict']} by {body['by']}{groups}, generation {body['generation']}"
+        case "claimed":
+            return f"claimed  attempt {body['attempt']} by process {pid_of(body['owner'])}"
+        case "in_doubt":
+            return f"in_doubt  found by process {pid_of(body['found_by'])}"
+        case "erased":
+            return f"erased by {body['by']}: {body['reason']}"
+    return str(entry["kind"]) + (f" by {body['by']}" if body.get("by") else "")

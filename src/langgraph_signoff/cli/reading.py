@@ -1,0 +1,84 @@
+"""`list`, `show` and `history`: what waits, what it is, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from langgraph_signoff.cli import screen
+from langgraph_signoff.cli.command import READS, command
+from langgraph_signoff.cli.shell import Shell
+from langgraph_signoff.cli.tickets import TICKET
+from langgraph_signoff.ledger import Query
+from langgraph_signoff.vocabulary import Standing, Ticket
+
+if TYPE_CHECKING:
+    from langgraph_signoff.signoff import Signoff
+
+WAITS = (Standing.PENDING, Standing.IN_DOUBT)
+
+# Time alone turns the one into the other, and nobody may have written it down yet.
+_ON_RECORD_AS = {Standing.EXPIRED: Standing.PENDING, Standing.LAPSED: Standing.APPROVED}
+
+
+def list_tickets(
+    shell: Shell,
+    queue: Annotated[str | None, typer.Option(help="Only this queue.")] = None,
+    thread: Annotated[str | None, typer.Option(help="Only this thread.")] = None,
+    tool: Annotated[str | None, typer.Option(help="Only this tool.")] = None,
+    standing: Annotated[
+        list[Standing] | None, typer.Option(help="Only what stands so; may be given again. [pending, in_doubt]")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Whatever its standing, denied calls too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+) -> None:
+    """What waits for a person, most urgent first."""
+    wanted = tuple(Standing) if everything and not standing else tuple(standing or WAITS)
+    query = Query(_recorded_as(wanted), queue=queue, thread_id=thread, tool=tool, limit=min(limit + 1, 500))
+    found = list(islice(_find(shell.signoff, query, wanted), limit + 1))
+    now = shell.signoff.desk.clock()
+    if shell.json:
+        shell.tell(found[:limit], str)
+    else:
+        screen.show_list(found[:limit], now=now, more=len(found) > limit, filtered=wanted != WAITS)
+
+
+def _recorded_as(wanted: tuple[Standing, ...]) -> tuple[str, ...]:
+    if len(wanted) == len(Standing):
+        return ()
+    return tuple(dict.fromkeys([*wanted, *(_ON_RECORD_AS[s] for s in wanted if s in _ON_RECORD_AS)]))
+
+
+def _find(signoff: Signoff, query: Query, wanted: tuple[Standing, ...]) -> Iterator[Ticket]:
+    while rows := signoff.ledger.find(query):
+        tickets = (signoff.ticket(row.id) for row in rows)
+        yield from (ticket for ticket in tickets if ticket.standing in wanted)
+        query = replace(query, after=rows[-1])
+
+
+def show(shell: Shell, ticket: TICKET) -> None:
+    """A ticket: all that a decision needs, and its digest."""
+    found = shell.signoff.ticket(ticket)
+    if shell.json:
+        shell.tell(found, str)
+    else:
+        screen.show_ticket(found)
+
+
+def history(shell: Shell, ticket: TICKET) -> None:
+    """All that happened to a ticket: what, who, when and why."""
+    from langgraph_signoff.cli.entries import lines_of, words_of
+
+    words = words_of(shell.signoff.history(ticket))
+    shell.tell(words, lambda: lines_of(words))
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands."""
+    command(app, "list", *READS)(list_tickets)
+    command(app, "show", *READS)(show)
+    command(app, "history", *READS)(history)

@@ -1,0 +1,66 @@
+"""`expire`, `seal`, `verify`: what time has ended, and whether the record is whole."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from langgraph_signoff.cli.command import READS, command
+from langgraph_signoff.cli.exits import BROKEN, Unusable
+from langgraph_signoff.cli.shell import Shell
+
+if TYPE_CHECKING:
+    from langgraph_signoff.audit import Report
+
+SHORTEST_SEAL = 12  # characters of a seal that still name one record
+
+
+def expire(shell: Shell) -> None:
+    """End what is overdue, and print the threads to wake.
+
+    It also seals the record. Reading and resuming count what is overdue as ended in any case.
+    """
+    threads = shell.signoff.expire()
+    shell.tell({"threads": threads}, lambda: "\n".join(threads) if threads else "nothing was overdue")
+
+
+def seal(shell: Shell) -> None:
+    """Chain the record so far into one hash.
+
+    Note it elsewhere: `verify --seal HASH` tells later whether the end was cut off.
+    """
+    found = shell.signoff.seal()
+    shell.tell({"seal": found}, lambda: found or "the record is empty")
+
+
+def verify(
+    shell: Shell,
+    seal: Annotated[
+        str | None, typer.Option("--seal", metavar="HASH", help="A seal that you noted; it must be there.")
+    ] = None,
+) -> None:
+    """Check the whole record; say what is broken."""
+    if seal is not None and len(seal) < SHORTEST_SEAL:
+        raise Unusable(f"--seal {seal!r}: give at least {SHORTEST_SEAL} characters of the seal")
+    report = shell.signoff.verify(seal=seal)
+    shell.tell({**asdict(report), "is_whole": report.is_whole}, lambda: _text(report))
+    if not report.is_whole:
+        raise typer.Exit(BROKEN)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands."""
+    command(app, "expire", *READS)(expire)
+    command(app, "seal", *READS)(seal)
+    command(app, "verify", *READS)(verify)
+
+
+def _text(report: Report) -> str:
+    counts = f"{report.tickets} tickets, {report.entries} entries"
+    counts += f", {report.erased} of them erased" if report.erased else ""
+    seal = f"newest seal {report.seal}, {report.unsealed} entries after it" if report.seal else "no seal yet"
+    if report.is_whole:
+        return f"the record is whole: {counts}\n{seal}"
+    return "\n".join([f"the record is broken: {counts}", *(f"  {text}" for text in report.broken), seal])

@@ -1,0 +1,154 @@
+"""`resume`: wakes threads whose calls were decided. The only command that loads graphs, and with them LangGraph."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from langgraph_signoff.cli.command import READS, command
+from langgraph_signoff.cli.exits import NO, Unusable, code_of
+from langgraph_signoff.cli.shell import Shell
+from langgraph_signoff.errors import SignoffError
+from langgraph_signoff.render import run_text
+from langgraph_signoff.vocabulary import Run, parse_duration
+
+if TYPE_CHECKING:
+    from langgraph_signoff.cli.graphs import Graph, Graphs
+
+GRAPH = Annotated[str | None, typer.Option("--graph", metavar="NAME", help="A graph's name in langgraph.json.")]
+CONFIG = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Names the graphs and the checkpointer. [langgraph.json]"),
+]
+CHECKPOINTER = Annotated[
+    str | None, typer.Option("--checkpointer", metavar="URL", help="Instead of langgraph.json's: sqlite:///FILE.")
+]
+
+
+def resume(
+    shell: Shell,
+    thread: Annotated[str | None, typer.Option("--thread", metavar="T", help="This thread.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every thread that has something to go on with.")] = False,
+    graph: GRAPH = None,
+    config: CONFIG = None,
+    checkpointer: CHECKPOINTER = None,
+    since: Annotated[
+        str,
+        typer.Option(metavar="SPAN", help="With --all: look at calls that were refused or run if asked within this."),
+    ] = "7d",
+) -> None:
+    """Go on with a thread, or with all that can.
+
+    It decides nothing: what nobody has decided yet goes on waiting.
+    """
+    if (thread is None) != everything:
+        raise Unusable("say which: --thread T, or --all")
+    _ = shell.signoff  # a ledger that is not there is said before the graphs are loaded
+    with _stdout_kept(shell):
+        runs, errors = asyncio.run(_resume(shell, thread, since, graph, config, checkpointer))
+    if everything:
+        shell.tell({"runs": [_words(run) for run in runs], "errors": _failures(errors)}, lambda: _text(runs))
+    else:
+        shell.tell(_words(runs[0]), lambda: _one(runs[0]))
+    for name, error in errors:
+        print(f"signoff: {name}: {error}", file=sys.stderr)
+    code = max((code_of(error) for _, error in errors), default=0)
+    if code or any(run.status == "failed" for run in runs):
+        raise typer.Exit(code or NO)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    command(app, "resume", *READS, "policy")(resume)
+
+
+async def _resume(
+    shell: Shell, thread: str | None, since: str, graph: str | None, config: Path | None, checkpointer: str | None
+) -> tuple[list[Run], list[tuple[str, SignoffError]]]:
+    from langgraph_signoff.cli.graphs import Graphs
+
+    runs: list[Run] = []
+    errors: list[tuple[str, SignoffError]] = []
+    async with Graphs(config, checkpointer) as graphs:
+        if thread is not None:
+            return [await _wake(shell, graphs, thread, graph)], []
+        for name in _threads(shell, since):
+            try:
+                runs.append(await _wake(shell, graphs, name, graph))
+            except SignoffError as error:
+                errors.append((name, error))
+    return [run for run in runs if not run.did.startswith("nothing")], errors
+
+
+def _threads(shell: Shell, since: str) -> list[str]:
+    from langgraph_signoff.cli.waking import threads_to_wake
+
+    try:
+        span = parse_duration(since)
+    except ValueError as error:
+        raise Unusable(f"--since: {error}") from error
+    overdue = shell.signoff.expire()
+    return list(dict.fromkeys([*overdue, *threads_to_wake(shell.signoff, since=span)]))
+
+
+async def _wake(shell: Shell, graphs: Graphs, thread: str, name: str | None) -> Run:
+    from langgraph_signoff.cli.waking import recorded_graph
+
+    signoff = shell.signoff
+    name = name or await graphs.name_for(recorded_graph(signoff, thread), thread)
+    graph = await graphs.load(name)
+    if not graph.checkpointer:
+        raise Unusable(f"the graph {name!r} has no checkpointer: name one in langgraph.json, or give --checkpointer")
+    # Tickets that this run opens name the graph as langgraph.json does.
+    config: Any = {"metadata": {"graph_id": name}}
+    if await _is_async(graph, thread):
+        return await signoff.aresume(graph, thread_id=thread, config=config)
+    return await asyncio.to_thread(signoff.resume, graph, thread_id=thread, config=config)
+
+
+async def _is_async(graph: Graph, thread: str) -> bool:
+    try:
+        await graph.checkpointer.aget_tuple(  # type: ignore[union-attr]  # `_wake` has seen that there is one
+            {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+        )
+    except NotImplementedError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _stdout_kept(shell: Shell) -> Iterator[None]:
+    # What a graph prints would spoil the JSON.
+    with contextlib.redirect_stdout(sys.stderr) if shell.json else contextlib.nullcontext():
+        yield
+
+
+def _words(run: Run) -> dict[str, Any]:
+    # The state stays where it is: it is large, and holds arguments that the policy masks.
+    return {**run.model_dump(exclude={"output", "tickets"}), "tickets": run.tickets, "says": _says(run)}
+
+
+def _failures(errors: list[tuple[str, SignoffError]]) -> list[dict[str, str]]:
+    return [{"thread_id": name, "error": str(error)} for name, error in errors]
+
+
+def _text(runs: list[Run]) -> str:
+    return "\n\n".join(_one(run) for run in runs) if runs else "no thread has anything to go on with"
+
+
+def _one(run: Run) -> str:
+    says = _says(run)
+    return f"{run_text(run)}\n\n{says}" if says else run_text(run)
+
+
+def _says(run: Run) -> str:
+    """What the agent said last, if the run has completed with a message."""
+    messages = run.output.get("messages") if isinstance(run.output, dict) else run.output
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return str(getattr(last, "text", "")) if run.status == "completed" and getattr(last, "type", "") == "ai" else ""

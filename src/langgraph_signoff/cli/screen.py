@@ -1,0 +1,117 @@
+"""What a person sees: the list in ten seconds, a ticket on one screen. Rich is loaded here and nowhere else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from langgraph_signoff.render import SHORT_ID, call_arguments, printable, risk_text, ticket_lines, ticket_text
+from langgraph_signoff.vocabulary import Standing, Ticket
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_NARROW, _WIDE = 72, 110  # columns of a terminal below which a column of the list gives way
+_SOON = timedelta(minutes=15)
+_MOST_WHAT = 200  # characters of a call in the list; `show` has all of it
+_ENDLESS = 100_000  # columns of what is no terminal: nothing is cut or broken in a file or a pipe
+
+_COLOURS = {
+    Standing.PENDING: "yellow",
+    Standing.APPROVED: "green",
+    Standing.EXECUTED: "green",
+    Standing.RUNNING: "blue",
+}
+
+
+def show_list(tickets: Sequence[Ticket], *, now: datetime, more: bool, filtered: bool) -> None:
+    """Prints tickets as a table: id, what, why, who asked, and how long there is."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if not tickets:
+        print("no ticket fits" if filtered else "nothing waits for a decision")
+        return
+    console = _console()
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
+    columns = _columns(console, tickets, filtered=filtered)
+    for column in columns:
+        table.add_column(column, no_wrap=column in ("id", "standing", "due in"), overflow="fold")
+    for ticket in tickets:
+        cells = _cells(ticket, now, is_wide=console.width >= _WIDE)
+        table.add_row(*(Text(*cells[column]) for column in columns))
+    console.print(table)
+    if more:
+        print(f"(the first {len(tickets)}; more with --limit)")
+
+
+def _columns(console: Console, tickets: Sequence[Ticket], *, filtered: bool) -> list[str]:
+    mixed = filtered or any(ticket.standing is not Standing.PENDING for ticket in tickets)
+    columns = ["id", "due in", "standing" if mixed else "", "what"]
+    columns += ["why"] if console.width >= _NARROW else []
+    columns += ["asked by"] if console.width >= _WIDE and any(_asked_by(ticket) for ticket in tickets) else []
+    return [column for column in columns if column]
+
+
+def _cells(ticket: Ticket, now: datetime, *, is_wide: bool) -> dict[str, tuple[str, str]]:
+    left = ticket.due_at - now if ticket.due_at else None
+    soon = left is not None and left <= _SOON and ticket.standing is not Standing.APPROVED
+    return {
+        "id": (ticket.id[:SHORT_ID], "bold"),
+        "due in": (span_text(left) if left else "", "red" if soon else ""),
+        "standing": (str(ticket.standing), _COLOURS.get(ticket.standing, "red")),
+        "what": (_one_line(_what(ticket)), ""),
+        "why": (_one_line(_why(ticket) if is_wide else ticket.reason_code), "dim"),
+        "asked by": (_one_line(_asked_by(ticket)), ""),
+    }
+
+
+def _what(ticket: Ticket) -> str:
+    if ticket.erased:
+        return f"{ticket.tool}(… erased)"
+    return ticket.description or f"{ticket.tool}({call_arguments(ticket)})"
+
+
+def _why(ticket: Ticket) -> str:
+    return ": ".join(filter(None, (ticket.reason_code, risk_text(ticket.risk))))
+
+
+def _asked_by(ticket: Ticket) -> str:
+    return " for ".join(filter(None, (ticket.agent or ticket.graph, ticket.requester)))
+
+
+def _one_line(text: str) -> str:
+    line = printable(" ".join(text.split("\n")))
+    return line if len(line) <= _MOST_WHAT else line[:_MOST_WHAT] + "…"
+
+
+def span_text(span: timedelta) -> str:
+    """A span in its two largest units, such as `2h 5m`."""
+    seconds = max(0, int(span.total_seconds()))
+    parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s")]
+    first = next((place for place, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    return " ".join(f"{count}{unit}" for count, unit in parts[first : first + 2] if count) or "0s"
+
+
+def show_ticket(ticket: Ticket) -> None:
+    """Prints a ticket; on a terminal long texts are broken beside their labels."""
+    if not sys.stdout.isatty():
+        print(ticket_text(ticket))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in ticket_lines(ticket):
+        table.add_row(Text(label, "dim"), Text(printable(text), "bold" if label in ("what", "call") else ""))
+    _console().print(table)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else _ENDLESS)
