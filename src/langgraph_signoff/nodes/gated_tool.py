@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.messages import ToolMessage
@@ -36,6 +36,10 @@ class Passage:
     scene: Scene
     calls: tuple[Call, ...]
     index: Callable[[Any], int]
+
+    def admitted(self) -> Passage:
+        """Itself, without calls that the tool's schema refuses and no ticket knows: the tool meets the refusal itself."""
+        return replace(self, calls=tuple(call for call in self.calls if call.known or not call.is_refused))
 
     def find(self, proposed: dict[str, Any], tool: str, schema: ToolSchema) -> Call:
         """The admitted call with this id, tool and arguments; a new one, not yet ruled on, if a wrapper changed them."""

@@ -70,8 +70,8 @@ class Heart:
         known = yield Io(partial(self._look, calls))
         for call in calls:
             call.known = call.id in known
-            call.ruling = None if call.known else self._rule(call)
-        fresh = [identified(c) for c in calls if not c.known and not c.is_free]
+            call.ruling = None if call.known or call.is_refused else self._rule(call)
+        fresh = [identified(c) for c in calls if not (c.known or c.is_free or c.is_refused)]
         if fresh:
             yield Io(partial(self._open, fresh))
             for call in fresh:

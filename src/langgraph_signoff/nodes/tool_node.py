@@ -18,10 +18,13 @@ from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import Runtime
 from langgraph.types import Send
+from pydantic import ValidationError
+from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langgraph_signoff.nodes.gated_tool import PASSAGE, GatedTool, Passage, arun_inside, run_inside
 from langgraph_signoff.nodes.heart import Heart
 from langgraph_signoff.nodes.messages import RecordedFailure
+from langgraph_signoff.nodes.schema import Refused
 from langgraph_signoff.nodes.steps import adrive, drive
 from langgraph_signoff.nodes.turn import (
     TAG,
@@ -85,6 +88,7 @@ class GatedToolNode(ToolNode):
     def _func(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
         passage = self._passage(input, config, runtime)
         run_inside(passage, partial(drive, self._heart.admit(passage.calls)))
+        passage = passage.admitted()
         if all(call.is_free for call in passage.calls):
             return run_inside(passage, lambda: super(GatedToolNode, self)._func(input, config, runtime))
         futures = _started(self._bodies(input, passage, runtime))
@@ -93,6 +97,7 @@ class GatedToolNode(ToolNode):
     async def _afunc(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
         passage = self._passage(input, config, runtime)
         await arun_inside(passage, partial(adrive, self._heart.admit(passage.calls)))
+        passage = passage.admitted()
         if all(call.is_free for call in passage.calls):
             return await arun_inside(passage, lambda: super(GatedToolNode, self)._afunc(input, config, runtime))
         futures = _started(self._abodies(input, passage, runtime))
@@ -134,8 +139,11 @@ class GatedToolNode(ToolNode):
         tool = self.tools_by_name.get(proposed["name"])
         if not isinstance(tool, GatedTool):
             return None  # ToolNode answers for a tool that nobody registered
+        about = (proposed, index, tool.name, tool.schema_of_call)
         try:
-            return scene.call(proposed, index, tool.name, tool.schema_of_call)
+            return scene.call(*about)
+        except (ValidationError, ValidationErrorV1, Refused):
+            return scene.refused(*about)
         except Exception:
             return None  # the gated tool meets the same error again, where ToolNode makes its own message of it
 

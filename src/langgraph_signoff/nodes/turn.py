@@ -24,7 +24,10 @@ _CHECKPOINTER, _DURABILITY = "__pregel_checkpointer", "__pregel_durability"
 
 @dataclass(slots=True)
 class Call:
-    """One proposed call on its way through the gate. `id` is the ticket id it has, or would have."""
+    """One proposed call on its way through the gate. `id` is the ticket id it has, or would have.
+
+    `is_refused`: the tool's schema does not take its arguments; only a ticket opened under an earlier schema knows it.
+    """
 
     action: Action
     id: str
@@ -33,6 +36,7 @@ class Call:
     known: bool = False
     here: bool = False
     trouble: str = ""
+    is_refused: bool = False
 
     @property
     def is_free(self) -> bool:
@@ -56,7 +60,16 @@ class Scene:
     confidence: Callable[[ToolCall], float] | None = None
 
     def call(self, proposed: ToolCall, index: int, tool: str, schema: ToolSchema) -> Call:
-        """The call at `index` of the message. Raises ValidationError if the tool's schema refuses the arguments."""
+        """The call at `index` of the message. Raises what the tool's schema raises if it refuses the arguments."""
+        return self._call(proposed, index, tool, schema, schema.parse(schema.proposed(proposed["args"])))
+
+    def refused(self, proposed: ToolCall, index: int, tool: str, schema: ToolSchema) -> Call:
+        """The call at `index` of the message whose arguments the tool's schema refuses."""
+        call = self._call(proposed, index, tool, schema, {})
+        call.is_refused = True
+        return call
+
+    def _call(self, proposed: ToolCall, index: int, tool: str, schema: ToolSchema, parsed: dict[str, Json]) -> Call:
         args = schema.proposed(proposed["args"])
         hash_ = digest(tool, args)
         message_id = (self.message.id if self.message else None) or ""
@@ -67,7 +80,7 @@ class Scene:
             proposal=proposal,
             tool=tool,
             args=args,
-            parsed=schema.parse(args),
+            parsed=parsed,
             digest=hash_,
             message_id=message_id,
             call_id=call_id,
