@@ -19,7 +19,7 @@ from langgraph_signoff.law import Case, Say, settled, stricter
 from langgraph_signoff.ledger import Draft, Query
 from langgraph_signoff.nodes import messages
 from langgraph_signoff.nodes.payload import pause
-from langgraph_signoff.nodes.steps import Ask, Io, Sleep, Steps, Work
+from langgraph_signoff.nodes.steps import Ask, Hear, Io, Sleep, Steps, Unheard, Work
 from langgraph_signoff.nodes.turn import Call, identified
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.vocabulary import Answer, Counts, CurrentAction, Happened, Ruling, Standing, Verdict
@@ -28,6 +28,8 @@ Probe = Callable[[CurrentAction], Happened | Answer | None]
 """Asked whether a call whose runner died has happened: `Happened(result)`, `Answer.DID_NOT_HAPPEN`, or None for unknown."""
 
 CURRENT: ContextVar[CurrentAction | None] = ContextVar("signoff_current_action", default=None)
+
+_BEGUN = (Standing.RUNNING, Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT)
 
 _POLL = 0.05  # seconds between two looks at a call that somebody else runs
 
@@ -62,8 +64,11 @@ class Heart:
     def admit(self, calls: Sequence[Call]) -> Steps[None]:
         """Rules on the calls of a turn, opens their tickets in one transaction, and waits for all of them in one pause."""
         yield from self.rule(calls)
-        while waiting := (yield Io(partial(self._undecided, [c for c in calls if not c.is_free]))):
+        asked = [call for call in calls if not call.is_free]
+        while waiting := (yield Io(partial(self._undecided, asked))):
             yield Ask(pause(waiting))
+        if asked and (yield Unheard()) and not (yield Io(partial(self._has_begun, asked))):
+            yield Hear()
 
     def rule(self, calls: Sequence[Call]) -> Steps[None]:
         """Gives each call its ruling: the one on record, or the policy's, which is put on record if it needs to be."""
@@ -130,6 +135,10 @@ class Heart:
         pending = [id_ for id_, row in rows.items() if row.standing == Standing.PENDING]
         cases = [self.desk.case(call.id) for call in calls if call.id in pending]
         return [case for case in cases if case.standing is Standing.PENDING]
+
+    def _has_begun(self, calls: Sequence[Call]) -> bool:
+        rows = self.desk.ledger.rows([call.id for call in calls])
+        return any(row.standing in _BEGUN for row in rows.values())
 
     # Claim, run, record -----------------------------------------------------------------------------------------------
 

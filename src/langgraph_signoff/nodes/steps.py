@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from langgraph.config import get_config
 from langgraph.types import interrupt
 
 T = TypeVar("T")
@@ -55,6 +56,45 @@ class Ask:
     async def arun(self) -> None:
         """The same."""
         interrupt(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """Whether an answer without an id lies in wait for whoever pauses next; it came for the pause before."""
+
+    def run(self) -> bool:
+        """Looks, and takes nothing."""
+        scratchpad = _configurable().get(_SCRATCHPAD)
+        return bool(scratchpad) and scratchpad.get_null_resume(False) is not None and _HEARD not in scratchpad.resume
+
+    async def arun(self) -> bool:
+        """The same."""
+        return self.run()
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    """Takes an answer without an id that came for a pause of ours, so that the tool's own question does not get it."""
+
+    def run(self) -> None:
+        """Takes it, and notes in the task that what comes later is for others."""
+        scratchpad = _configurable()[_SCRATCHPAD]
+        scratchpad.get_null_resume(True)
+        scratchpad.resume.append(_HEARD)
+        _configurable()[_SEND]([(_RESUME, list(scratchpad.resume))])
+
+    async def arun(self) -> None:
+        """The same."""
+        self.run()
+
+
+# LangGraph gives such an answer to the first that asks, and has no public way to say that it was heard.
+_SCRATCHPAD, _SEND, _RESUME = "__pregel_scratchpad", "__pregel_send", "__resume__"
+_HEARD = "signoff:heard"
+
+
+def _configurable() -> Any:
+    return get_config()["configurable"]
 
 
 @dataclass(frozen=True, slots=True)
