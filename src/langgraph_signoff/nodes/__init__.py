@@ -1,0 +1,1 @@
+"""LangGraph: the gate around tools, and the one heart behind every door to it."""
