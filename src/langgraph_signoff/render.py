@@ -1,11 +1,10 @@
-"""How tickets and runs read in a terminal and in a notebook: what a person needs to decide in ten seconds."""
+"""How tickets and runs read as text: what a person needs to decide in ten seconds."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from datetime import datetime
-from html import escape
 
 from langgraph_signoff.vocabulary import Requirements, Risk, Run, Standing, Ticket, Verdict, format_duration
 
@@ -21,29 +20,12 @@ def ticket_text(ticket: Ticket) -> str:
     return "\n".join(f"{label:>10}  {line}" for label, line in _broken(ticket_lines(ticket)))
 
 
-def ticket_html(ticket: Ticket) -> str:
-    """A ticket as a small table; every value is escaped."""
-    rows = "".join(
-        f"<tr><th style='text-align:left;vertical-align:top'>{escape(label)}</th>"
-        f"<td style='text-align:left;white-space:pre-wrap'>{escape(value)}</td></tr>"
-        for label, value in ticket_lines(ticket)
-    )
-    return f"<table>{rows}</table>"
-
-
 def run_text(run: Run) -> str:
     """A run as its status and the tickets it waits for."""
     parts = [f"{run.status}: thread {run.thread_id}" + (f" ({run.did})" if run.did else "")]
     parts += [run.error] if run.error else []
     parts += [f"asks {id_}: {value}" for id_, value in run.questions.items()]
     return "\n\n".join([*parts, *(ticket_text(ticket) for ticket in run.tickets)])
-
-
-def run_html(run: Run) -> str:
-    """A run as its status and the tickets it waits for."""
-    head = f"<p><b>{escape(run.status)}</b>: thread {escape(run.thread_id)} {escape(run.did)} {escape(run.error)}</p>"
-    questions = "".join(f"<p>asks {escape(id_)}: {escape(str(value))}</p>" for id_, value in run.questions.items())
-    return head + questions + "".join(map(ticket_html, run.tickets))
 
 
 def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:

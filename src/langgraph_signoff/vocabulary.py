@@ -266,7 +266,7 @@ class Ticket(Word):
         return hashlib.sha256(shown.encode("ascii")).hexdigest()
 
     def _repr_html_(self) -> str:
-        from langgraph_signoff.render import ticket_html
+        from langgraph_signoff.cards import ticket_html
 
         return ticket_html(self)
 
@@ -291,7 +291,7 @@ class Run(Word):
     did: str = Field(default="", description="What this call did, in a sentence.")
 
     def _repr_html_(self) -> str:
-        from langgraph_signoff.render import run_html
+        from langgraph_signoff.cards import run_html
 
         return run_html(self)
 

@@ -1,0 +1,134 @@
+"""How tickets and runs look in a notebook: cards that a person decides on in ten seconds.
+
+Inline styles only, every colour translucent over whatever background there is, and every value escaped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from html import escape
+
+from langgraph_signoff.render import (
+    SHORT_ID,
+    decision_lines,
+    difference_text,
+    headline,
+    needs_text,
+    outcome_text,
+    printable,
+    time_text,
+)
+from langgraph_signoff.vocabulary import Risk, Run, Standing, Ticket
+
+_GREY, _AMBER, _GREEN, _RED, _BLUE = "127,127,127", "217,119,6", "22,163,74", "220,38,38", "37,99,235"
+
+_STANDING = {
+    Standing.PENDING: _AMBER,
+    Standing.IN_DOUBT: _AMBER,
+    Standing.APPROVED: _GREEN,
+    Standing.EXECUTED: _GREEN,
+    Standing.RUNNING: _BLUE,
+}
+_STATUS = {"completed": _GREEN, "pending_approval": _AMBER, "in_doubt": _AMBER, "waiting": _AMBER, "stalled": _AMBER}
+
+_CARD = (
+    "font:14px/1.45 system-ui,sans-serif;color:inherit;text-align:left;max-width:46em;margin:.5em 0;padding:.7em 1em;"
+    "border:1px solid rgba(127,127,127,.35);border-left:4px solid rgb({});border-radius:6px"
+)
+_CHIP = "display:inline-block;padding:0 .55em;margin:0 .4em .15em 0;border-radius:1em;background:rgba({},.18)"
+_DIM = "opacity:.7;font-size:.9em"
+_MONO = "font-family:ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere"
+_VALUE = f"{_MONO};max-height:12em;overflow:auto"
+_NAME = "padding:.1em 1em .1em 0;vertical-align:top;text-align:left;font-weight:normal;background:none;opacity:.7"
+_CELL = "padding:.1em 0;vertical-align:top;text-align:left;background:none"
+_TABLE = "border-collapse:collapse;margin:.4em 0;color:inherit;background:none;border:0"
+
+
+def ticket_html(ticket: Ticket) -> str:
+    """A ticket: what would happen, why a person is asked, with which arguments, and what there is to say."""
+    colour = _STANDING.get(ticket.standing, _RED)
+    parts = [
+        _div(_chip(headline(ticket), colour) + _chip(ticket.reason_code, _GREY) + _dim(_due(ticket))),
+        _div(_text(ticket.description or ticket.tool), "font-size:1.15em;font-weight:600;margin:.25em 0"),
+        _div("".join(_risk_chips(ticket.risk))),
+        _rows(_arguments(ticket), value=_VALUE),
+        _rows(_facts(ticket), value="white-space:pre-wrap;overflow-wrap:anywhere"),
+        _div(_dim(_footer(ticket)), "margin-top:.3em"),
+    ]
+    return _div("".join(parts), _CARD.format(colour))
+
+
+def run_html(run: Run) -> str:
+    """A run: its status, what it did, what it asks, and the tickets it waits for."""
+    colour = _STATUS.get(run.status, _RED)
+    head = _chip(run.status, colour) + _text(f"thread {run.thread_id} ") + _dim(run.did)
+    said = [("error", run.error)] if run.error else []
+    said += [(f"asks {id_}", str(value)) for id_, value in run.questions.items()]
+    card = _div(_div(head) + _rows(said, value=_VALUE), _CARD.format(colour))
+    return card + "".join(map(ticket_html, run.tickets))
+
+
+def _arguments(ticket: Ticket) -> list[tuple[str, str]]:
+    if ticket.erased:
+        return [("arguments", "(erased)")]
+    return [(name, json.dumps(value, ensure_ascii=False)) for name, value in ticket.args.items()]
+
+
+def _facts(ticket: Ticket) -> list[tuple[str, str]]:
+    facts = [
+        ("asked", ticket.trigger),
+        ("by", " for ".join(filter(None, (ticket.agent or ticket.graph, ticket.requester)))),
+        ("resource", ticket.resource or ""),
+        ("changed", difference_text(ticket)),
+        ("detail", ticket.detail),
+        ("needs", needs_text(ticket.requirements) if ticket.options else ""),
+        ("decided", "\n".join(decision_lines(ticket))),
+        ("outcome", outcome_text(ticket)),
+        ("options", ", ".join(ticket.options)),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def _risk_chips(risk: Risk) -> Iterable[str]:
+    if risk.reversible is not None:
+        yield _chip("reversible", _GREEN) if risk.reversible else _chip("irreversible", _RED)
+    if risk.stakes:
+        yield _chip(f"{risk.stakes} stakes", {"low": _GREY, "medium": _AMBER, "high": _RED}[risk.stakes])
+    if risk.blast_radius:
+        yield _chip(f"touches {risk.blast_radius}", _RED if risk.blast_radius == "all" else _GREY)
+    yield from (_chip(name, _GREY) for name in risk.compliance)
+
+
+def _due(ticket: Ticket) -> str:
+    return f"due {time_text(ticket.due_at)}" if ticket.due_at else ""
+
+
+def _footer(ticket: Ticket) -> str:
+    digest = f" · digest {ticket.digest[:16]}" if ticket.options else ""
+    return f"ticket {ticket.id[:SHORT_ID]} · {ticket.tool} · {ticket.rule}{digest}"
+
+
+def _rows(rows: Iterable[tuple[str, str]], *, value: str) -> str:
+    lines = "".join(
+        f'<tr style="background:none"><th style="{_NAME}">{_text(name)}</th>'
+        f'<td style="{_CELL}"><div style="{value}">{_text(text)}</div></td></tr>'
+        for name, text in rows
+    )
+    return f'<table style="{_TABLE}"><tbody>{lines}</tbody></table>' if lines else ""
+
+
+def _chip(text: str, colour: str) -> str:
+    return f'<span style="{_CHIP.format(colour)}">{_text(text)}</span>'
+
+
+def _dim(text: str) -> str:
+    return f'<span style="{_DIM}">{_text(text)}</span>'
+
+
+def _div(inner: str, style: str = "") -> str:
+    return f'<div style="{style}">{inner}</div>' if inner else ""
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))
