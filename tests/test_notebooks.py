@@ -1,0 +1,67 @@
+"""Every notebook runs from its first cell to its last, imports its graph, and is committed without outputs."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def read(file: Path) -> Any:
+    notebook = nbformat.read(file, as_version=4)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def code(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_the_first_chapter_is_there() -> None:
+    assert "01_first_approval" in [file.stem for file in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_notebook_is_committed_without_outputs(file: Path) -> None:
+    for cell in code(read(file)):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_notebook_imports_a_graph_of_the_folder_and_defines_none(file: Path) -> None:
+    trees = [ast.parse(cell.source) for cell in code(read(file))]
+    names = {
+        alias.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
+    assert names & {graph.stem for graph in (ROOT / "graphs").glob("*.py")}
+    assert "StateGraph" not in file.read_text()
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_notebook_runs_whole_and_shows_what_it_tells(file: Path) -> None:
+    notebook = read(file)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(file.parent)}}).execute()
+    assert all(cell.execution_count for cell in code(notebook))
+    TELLS[file.stem]([output for cell in code(notebook) for output in cell.outputs])
+
+
+def first_approval(outputs: list[Any]) -> None:
+    shown = [output.data for output in outputs if output.output_type == "execute_result"]
+    pages = [data["text/html"] for data in shown if "text/html" in data]
+    assert "high_risk_data_export" in pages[0]
+    assert "mass_mailing" in pages[0]
+    assert "executed" in pages[-1]
+    counts = [data["text/plain"] for data in shown if "customers in the CRM" in data["text/plain"]]
+    nothing, once = (f"{{'customers in the CRM': {rows}, 'mails in the outbox': 0}}" for rows in (0, 1209))
+    assert counts == [nothing, nothing, once, once]
+
+
+TELLS = {"01_first_approval": first_approval}
