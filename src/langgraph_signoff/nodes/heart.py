@@ -64,7 +64,7 @@ class Heart:
     def admit(self, calls: Sequence[Call]) -> Steps[None]:
         """Rules on the calls of a turn, opens their tickets in one transaction, and waits for all of them in one pause."""
         yield from self.rule(calls)
-        asked = [call for call in calls if not call.is_free]
+        asked = [call for call in calls if call.known]
         while waiting := (yield Io(partial(self._undecided, asked))):
             yield Ask(pause(waiting))
         if asked and (yield Unheard()) and not (yield Io(partial(self._has_begun, asked))):
