@@ -127,7 +127,7 @@ def _say(console: Console, scene: Scene | None, who: str, *lines: str) -> None:
 
 
 def _call(ticket: dict[str, Any]) -> str:
-    return f"{ticket['tool']} [dim]of[/] {ticket['args']['segment']}   [yellow]{ticket['reason_code']}[/]"
+    return f"{ticket['tool']:<19} [dim]of[/] {ticket['args']['segment']}   [yellow]{ticket['reason_code']}[/]"
 
 
 def _strong(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +56,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _against(policy: Policy, name: str, config: Path | None) -> list[str]:
+    import asyncio
+
     from langgraph_signoff.cli.graphs import Graphs
     from langgraph_signoff.runs import gated_tools
 

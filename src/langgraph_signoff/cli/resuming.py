@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator
@@ -47,6 +46,8 @@ def resume(
 
     It decides nothing: what nobody has decided yet goes on waiting.
     """
+    import asyncio
+
     if (thread is None) != everything:
         raise Unusable("say which: --thread T, or --all")
     _ = shell.signoff  # a ledger that is not there is said before the graphs are loaded
@@ -98,6 +99,8 @@ def _threads(shell: Shell, since: str) -> list[str]:
 
 
 async def _wake(shell: Shell, graphs: Graphs, thread: str, name: str | None) -> Run:
+    import asyncio
+
     from langgraph_signoff.cli.waking import recorded_graph
 
     signoff = shell.signoff
