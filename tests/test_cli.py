@@ -128,6 +128,15 @@ def test_secrets_are_masked_wherever_they_are_shown(desk: Desk) -> None:
         assert "4222" not in out
 
 
+def test_a_refused_revision_does_not_tell_the_secret_beside_it(desk: Desk) -> None:
+    schema = {"properties": {"card": {"type": "string"}, "amount": {"type": "number"}}, "not": {"required": ["card"]}}
+    ticket = desk.ticket({"card": "4111-1111", "amount": 5}, redact=["card"], args_schema=schema)
+    for args in ('{"amount": 7}', '{"card": 42221111}'):
+        ended = desk.run("revise", ticket.id, "--args", args, "--digest", ticket.digest, "--as", "ana")
+        assert refused(ended, 1, "does not take these arguments")
+        assert "1111" not in ended.err
+
+
 def test_history_tells_who_did_what_and_why(desk: Desk) -> None:
     ticket = desk.ticket({"to": "bob", "amount": 5})
     desk.signoff.comment(ticket, by="cem", text="who is bob?")

@@ -376,9 +376,10 @@ def _check_schema(case: Case, args: dict[str, Json]) -> None:
         with suppress(SchemaError):
             validator_for(schema)(schema).validate(args)
     except ValidationError as error:
-        raise RevisionRefused(
-            f"{case.opening['tool']} does not take these arguments: {error.json_path[2:]} {error.message}"
-        ) from error
+        # Its message quotes the value, or all values beside it, secret ones too.
+        words = f"breaks `{error.validator}` of its schema" if case.ruling.redact else error.message
+        told = " ".join(filter(None, (error.json_path[2:], words)))
+        raise RevisionRefused(f"{case.opening['tool']} does not take these arguments: {told}") from error
     unknown = sorted(set(args) - set(schema.get("properties", args)) - set(case.parsed))
     if unknown:
         raise RevisionRefused(f"{case.opening['tool']} takes no argument {', '.join(unknown)}")
