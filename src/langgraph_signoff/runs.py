@@ -28,7 +28,6 @@ from langgraph_signoff.nodes.payload import is_doubt, tickets_of
 from langgraph_signoff.nodes.steps import Io, Sleep, Steps, adrive, drive
 from langgraph_signoff.nodes.tool_node import GatedToolNode
 from langgraph_signoff.nodes.turn import ends_unsaved
-from langgraph_signoff.policy import Policy
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Run, Standing
 
@@ -136,7 +135,7 @@ def status(signoff: Signoff, graph: Graph, thread_id: str) -> Run:
 
 
 def _run(signoff: Signoff, graph: Graph, input: Any, thread_id: str, config: RunnableConfig | None) -> Steps[Run]:
-    _warn(check(graph, signoff.policy))
+    _warn(check(graph))
     configured = _configured(graph, thread_id, config)
     return (
         yield from _alone(
@@ -148,7 +147,7 @@ def _run(signoff: Signoff, graph: Graph, input: Any, thread_id: str, config: Run
 def _resume(
     signoff: Signoff, graph: Graph, thread_id: str, answers: Mapping[str, Any], config: RunnableConfig | None
 ) -> Steps[Run]:
-    _warn(check(graph, signoff.policy))
+    _warn(check(graph))
     configured = _configured(graph, thread_id, config)
     return (yield from _alone(signoff, thread_id, lambda: _wake(signoff, graph, thread_id, answers, configured)))
 
@@ -321,14 +320,14 @@ def _messages(values: Any) -> list[BaseMessage]:
 # Whether a graph can hold a gate ------------------------------------------------------------------------------------------
 
 
-def check(graph: Graph, policy: Policy) -> list[str]:
+def check(graph: Graph) -> list[str]:
     """See `Signoff.check`."""
     if not graph.checkpointer:
         raise GraphRefused("the graph has no checkpointer, so a paused run could never be resumed; compile it with one")
     found: list[str] = []
     for name, node, gate in _gates(graph):
         found += _check_node(name, node)
-        found += policy.warnings(gate.policy_tools)
+        found += gate.policy.warnings(gate.policy_tools)  # the one that rules there, whichever the caller has
     return found
 
 

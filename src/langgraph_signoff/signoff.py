@@ -270,7 +270,7 @@ class Signoff:
         """Warnings about a graph's gates. Raises GraphRefused for what would break a promise."""
         from langgraph_signoff import runs
 
-        return runs.check(graph, self.policy)
+        return runs.check(graph)
 
     def close(self) -> None:
         """Lets go of the ledger."""

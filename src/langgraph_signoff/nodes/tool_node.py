@@ -36,6 +36,7 @@ from langgraph_signoff.nodes.turn import (
     proposing_message,
     where_from,
 )
+from langgraph_signoff.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,11 @@ class GatedToolNode(ToolNode):
         super().__init__(gated, wrap_tool_call=wrap, awrap_tool_call=awrap, **options)
         self._heart, self._requester, self._agent = heart, requester, agent
         self._trigger, self._resource, self._confidence = trigger, resource, confidence
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that rules here."""
+        return self._heart.policy
 
     @property
     def policy_tools(self) -> list[str]:
