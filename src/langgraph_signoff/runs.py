@@ -172,12 +172,13 @@ def _wake(
     knocks = yield Io(partial(_knocks, signoff, head))
     _check_answers(head, answers)
     if knocks or answers:
-        woken = Command(resume={**dict.fromkeys(knocks, KNOCK), **answers})
+        woken: Command[Any] = Command(resume={**dict.fromkeys(knocks, KNOCK), **answers})
         return (yield from _go(signoff, Invoke(graph, woken, config), thread_id, _answered(knocks, answers)))
     if not head.is_finished and not head.interrupts:
         return (yield from _go(signoff, Invoke(graph, None, config), thread_id, "went on where it had stalled"))
     did = "nothing: it has finished" if head.is_finished else "nothing: it waits"
-    return (yield Io(partial(_report, signoff, thread_id, head, did)))
+    report: Run = yield Io(partial(_report, signoff, thread_id, head, did))
+    return report
 
 
 def _answered(knocks: Sequence[str], answers: Mapping[str, Any]) -> str:
@@ -197,7 +198,8 @@ def _go(signoff: Signoff, invoke: Invoke, thread_id: str, did: str) -> Steps[Run
     if head is None:
         head = Head.of((yield Look(invoke.graph, invoke.config)))
     yield Io(partial(_withdraw_dropped, signoff, invoke.graph, head, thread_id))
-    return (yield Io(partial(_report, signoff, thread_id, head, did)))
+    report: Run = yield Io(partial(_report, signoff, thread_id, head, did))
+    return report
 
 
 def _reached(graph: Graph, output: Any) -> Head | None:
