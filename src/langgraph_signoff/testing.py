@@ -31,7 +31,7 @@ class ScriptedModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "scripted"
 
-    def bind_tools(self, tools: Any, **kwargs: Any) -> ScriptedModel:  # type: ignore[override]  # noqa: ARG002  # the script knows its tools
+    def bind_tools(self, tools: Any, **kwargs: Any) -> ScriptedModel:  # noqa: ARG002  # the script knows its tools
         """Itself: a script needs no tool descriptions."""
         return self
 
