@@ -75,7 +75,11 @@ class Claims:
         claim = case.claim
         if claim is None or claim.suspended:
             return False
-        if self.desk.clock() < self._until(case, claim):
+        now, until = self.desk.clock(), self._until(case, claim)
+        if now < until - timedelta(seconds=2 * claim.lease):
+            # The clock has jumped back behind the last heartbeat: the lease tells nothing, and may end in hours.
+            return liveness.is_gone(claim.owner) is not True
+        if now < until:
             return True
         if claim.owner == liveness.me():
             return self._keeper.keeps(_name(case))
