@@ -23,6 +23,7 @@ from langgraph_signoff.law import Case
 from langgraph_signoff.nodes.heart import CURRENT, Heart
 from langgraph_signoff.nodes.messages import keep_result
 from langgraph_signoff.nodes.plain import plain
+from langgraph_signoff.nodes.room import room
 from langgraph_signoff.nodes.schema import Refused, ToolSchema
 from langgraph_signoff.nodes.steps import Work, adrive, drive
 from langgraph_signoff.nodes.turn import Call, Scene
@@ -204,7 +205,16 @@ def _apart(do: Callable[[], Any], ado: Callable[[], Awaitable[Any]], name: str) 
         return keep_result(await ado())[1]
 
     named: Any = task(name=f"{name}:run")
-    return lambda: named(run)().result(), named(arun)
+
+    def called() -> Any:
+        with room(workers=1) as context:
+            return context.run(named(run)).result()
+
+    async def acalled() -> Any:
+        with room() as context:
+            return await context.run(named(arun))
+
+    return called, acalled
 
 
 _SHOWN_FIELDS = ("name", "description", "args_schema", "return_direct", "response_format", "tags", "metadata", "extras")

@@ -24,6 +24,7 @@ from pydantic.v1 import ValidationError as ValidationErrorV1
 from langgraph_signoff.nodes.gated_tool import PASSAGE, GatedTool, Passage, arun_inside, run_inside
 from langgraph_signoff.nodes.heart import Heart
 from langgraph_signoff.nodes.messages import RecordedFailure
+from langgraph_signoff.nodes.room import room
 from langgraph_signoff.nodes.schema import Refused
 from langgraph_signoff.nodes.steps import adrive, drive
 from langgraph_signoff.nodes.turn import (
@@ -97,8 +98,9 @@ class GatedToolNode(ToolNode):
         passage = passage.admitted()
         if all(call.is_free for call in passage.calls):
             return run_inside(passage, lambda: super(GatedToolNode, self)._func(input, config, runtime))
-        futures = _started(self._bodies(input, passage, runtime))
-        return self._joined([future.result() for future in futures], input)
+        with room() as context:
+            futures = context.run(_started, self._bodies(input, passage, runtime))
+            return self._joined([future.result() for future in futures], input)
 
     async def _afunc(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
         passage = self._passage(input, config, runtime)
@@ -106,8 +108,9 @@ class GatedToolNode(ToolNode):
         passage = passage.admitted()
         if all(call.is_free for call in passage.calls):
             return await arun_inside(passage, lambda: super(GatedToolNode, self)._afunc(input, config, runtime))
-        futures = _started(self._abodies(input, passage, runtime))
-        return self._joined([await future for future in futures], input)
+        with room() as context:
+            futures = context.run(_started, self._abodies(input, passage, runtime))
+            return self._joined([await future for future in futures], input)
 
     def _passage(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Passage:
         proposed, kind = self._parse_input(input)
