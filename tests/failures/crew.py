@@ -126,7 +126,8 @@ class Scene:
         self.folder = folder
 
     def start(self, op: str, *, fresh: bool = False, **fields: Any) -> Started:
-        return CREW.start(replace(self.job, op=op, **fields), fresh=fresh)
+        # A fork would remember on which host its parent was.
+        return CREW.start(replace(self.job, op=op, **fields), fresh=fresh or "host" in fields)
 
     def do(self, op: str, *, fresh: bool = False, **fields: Any) -> Ended:
         """One process from beginning to end. One that was to be killed must have been, at the point that was named."""
