@@ -31,6 +31,9 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         """Sends."""
         return f"sent to {to}"
 
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA page_size = 512")  # fewer bytes of free space to flip
+        db.execute("VACUUM")
     signoff = Signoff(path)
     with agent(signoff, [send], [CALLS, "Done."]) as graph:
         run = signoff.run(graph, {"messages": [("user", "go")]}, thread_id="t")

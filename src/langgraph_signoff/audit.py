@@ -99,6 +99,9 @@ def _check_entries(ledger: Ledger, seals: _Seals, report: Report) -> dict[str, H
         if position != place and is_numbered:
             is_numbered = False
             report.broken.append(f"entry {place} is missing: the next one is number {position}, {_name(entry)}")
+        if not _is_sound(entry):
+            report.broken.append(f"{_name(entry)} cannot be read: a field of it is no text any more")
+            continue
         report.broken += _wrong_with(entry, heads.get(entry.stream, (0, "")))
         report.broken += seals.take(position, entry)
         heads[entry.stream] = (entry.seq, entry.hash)
@@ -114,6 +117,12 @@ def _wrong_with(entry: Entry, head: Head) -> Iterator[str]:
         yield f"{_name(entry)} has contents that were changed"
     if (entry.data is None) != (entry.salt is None):
         yield f"{_name(entry)} has contents that were half erased"
+
+
+def _is_sound(entry: Entry) -> bool:
+    # Damage can make anything of a text or a number.
+    texts = (entry.stream, entry.at, entry.kind, entry.text, entry.prev, entry.hash, entry.content)
+    return type(entry.seq) is int and all(type(text) is str for text in texts)
 
 
 class _Seals:

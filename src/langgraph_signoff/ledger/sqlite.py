@@ -168,14 +168,20 @@ class SqliteLedger:
         while page := self._read(READ_ENTRIES, (after,)):
             for position, *values in page:
                 yield position, Entry(*values)
-            after = page[-1][0]
+            after = self._onwards(after, page[-1][0])
 
     def all_rows(self) -> Iterator[Row]:
         """Every row of standings, a thousand at a time."""
         last = ""
         while page := self._read(READ_ALL_ROWS, (last,)):
             yield from map(_row, page)
-            last = page[-1][0]
+            last = self._onwards(last, page[-1][0])
+
+    def _onwards(self, last: Any, place: Any) -> Any:
+        # In a damaged file the next page can begin before the last one, for ever.
+        if type(place) is not type(last) or place <= last:
+            raise LedgerCorrupt(f"{self.path}: {place!r} stands after {last!r}; restore it from a copy")
+        return place
 
     def erase(self, entry: Entry, row: Row) -> int:
         """Erases the contents of a stream's entries, in the file and in its log."""
