@@ -37,7 +37,10 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A ruled action that is about to become a ticket, a denial or a recorded call."""
+    """A ruled action that is about to become a ticket, a denial or a recorded call.
+
+    `siblings`: the tools that the same message proposes before it.
+    """
 
     id: str
     action: Action
@@ -45,6 +48,7 @@ class Opening:
     previous: str | None = None
     round: int = 1
     difference: Sequence[Mapping[str, Any]] = field(default=())
+    siblings: Sequence[str] = field(default=())
 
 
 class Desk:
@@ -143,13 +147,18 @@ class Desk:
             query = replace(query, after=rows[-1])
         return list(threads)
 
-    def counts(self, thread_id: str, message_id: str) -> Counts:
-        """What a thread has proposed, run and been refused so far, the calls of message `message_id` left out."""
+    def counts(self, thread_id: str, message_id: str, siblings: Iterable[str] = ()) -> Counts:
+        """What a thread has proposed, run and been refused before a call of message `message_id`.
+
+        Of the message's own calls those before it count as proposed: `siblings`, by tool.
+        """
         counts: dict[str, dict[str, int]] = {"proposed": {}, "ran": {}, "refused": {}}
         for tool, standing, count in self.ledger.tally(thread_id, message_id):
             for name, kinds in (("proposed", set(Standing)), ("ran", _RAN), ("refused", _REFUSED)):
                 if standing in kinds:
                     counts[name][tool] = counts[name].get(tool, 0) + count
+        for tool in siblings:
+            counts["proposed"][tool] = counts["proposed"].get(tool, 0) + 1
         return Counts(**counts)
 
     def _append(self, case: Case, last: Entry, drafts: list[Draft], policies: Iterable[tuple[str, str]] = ()) -> Entry:
@@ -214,4 +223,5 @@ def to_draft(opening: Opening) -> Draft:
     }
     # Its JSON mode would write null for NaN, and a call with other arguments would run.
     words = action.model_dump(exclude={"thread_id", "tool", "graph", "agent", "requester"})
-    return Draft("opened", open_part, {"action": words, "difference": list(opening.difference)})
+    contents = {"action": words, "difference": list(opening.difference), "siblings": list(opening.siblings)}
+    return Draft("opened", open_part, contents)

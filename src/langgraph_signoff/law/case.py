@@ -46,6 +46,7 @@ class Case:
     rounds: int = 1
     previous: str | None = None
     difference: list[dict[str, Any]] = field(default_factory=list)
+    siblings: tuple[str, ...] = ()
     approved_at: datetime | None = None
     doubted_at: datetime | None = None
     claim: Claim | None = None
@@ -171,6 +172,7 @@ def _opened(entry: Entry) -> Case:
         rounds=body.get("round", 1),
         previous=body.get("previous"),
         difference=contents.get("difference", []),
+        siblings=tuple(contents.get("siblings", ())),
         approved_at=at if standing is Standing.APPROVED else None,
     )
 

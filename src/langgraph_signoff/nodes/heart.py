@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -91,15 +91,11 @@ class Heart:
         return self.policy.rule(call.action, now=self.desk.clock(), history=history)
 
     def _history(self, call: Call) -> Counts:
-        before = self.desk.counts(call.action.thread_id, call.action.message_id)
-        proposed = dict(before.proposed)
-        for tool in call.siblings:
-            proposed[tool] = proposed.get(tool, 0) + 1
-        return before.model_copy(update={"proposed": proposed})
+        return self.desk.counts(call.action.thread_id, call.action.message_id, call.siblings)
 
     def _open(self, calls: Sequence[Call]) -> None:
         taken: set[str] = set()
-        openings = [self._opening(call, taken) for call in calls]
+        openings = [replace(self._opening(call, taken), siblings=call.siblings) for call in calls]
         self.desk.open(openings, policy=(self.policy.version, self.policy.document))
 
     def _opening(self, call: Call, taken: set[str]) -> Opening:
