@@ -256,6 +256,21 @@ def test_requirements_never_fall_below_the_old_or_the_new_ones(
     assert stricter(both, new) == both == stricter(both, both)
 
 
+@given(requirements, requirements, st.sampled_from(["allow", "review", "deny"]), st.lists(names), st.lists(names))
+def test_a_call_that_changed_is_asked_about_as_before_at_least_and_hides_what_was_hidden(
+    old: Requirements, new: Requirements, mode: str, hidden: list[str], hides: list[str]
+) -> None:
+    before = opening(redact=tuple(hidden)).ruling.model_copy(update={"requirements": old})
+    after = opening(mode=mode, redact=tuple(hides)).ruling.model_copy(update={"requirements": new})
+    both = law.ruled_again(before, after)
+    assert set(both.redact) == {*hidden, *hides}
+    assert both.mode == ("deny" if mode == "deny" else "review")
+    if mode == "allow":
+        assert both.requirements == old
+    elif mode == "review":
+        assert both.requirements == stricter(old, new)
+
+
 @given(small, st.integers(0, 2), st.booleans())
 def test_an_edit_counts_as_its_authors_approval_and_earlier_approvals_do_not_carry_over(
     approvals: int, earlier: int, may: bool

@@ -1,6 +1,6 @@
 """Review: what a ticket's history permits, who may decide, and what time does. Pure."""
 
-from langgraph_signoff.law.case import Case, Claim, advance, fold, recorded, standing, stricter
+from langgraph_signoff.law.case import Case, Claim, advance, fold, recorded, ruled_again, standing, stricter
 from langgraph_signoff.law.verdicts import (
     Edit,
     People,
@@ -31,6 +31,7 @@ __all__ = [
     "hear",
     "recorded",
     "revise",
+    "ruled_again",
     "settle",
     "settled",
     "silence",

@@ -335,3 +335,13 @@ def stricter(old: Requirements, new: Requirements) -> Requirements:
             "priority": max(old.priority, new.priority),
         }
     )
+
+
+def ruled_again(old: Ruling, new: Ruling) -> Ruling:
+    """What holds for a call whose arguments changed: a person's word unless it is denied, and all that was asked or hidden."""
+    ruling = new.model_copy(update={"redact": tuple(dict.fromkeys(old.redact + new.redact))})
+    if new.mode == "deny":
+        return ruling
+    # An allowed call asks for nothing: its requirements are nobody's words, and its queue is nobody's queue.
+    asked = old.requirements if new.mode == "allow" else stricter(old.requirements, new.requirements)
+    return ruling.model_copy(update={"mode": "review", "requirements": asked})
