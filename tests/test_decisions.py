@@ -27,6 +27,7 @@ from langgraph_signoff import (
     RevisionRefused,
     Signoff,
     Standing,
+    Ticket,
     TicketClosed,
     UnknownTicket,
 )
@@ -186,20 +187,22 @@ def test_a_ticket_that_is_not_there_is_said(signoff: Signoff) -> None:
 
 
 def test_an_edit_keeps_masked_values_and_the_patch_tells_what_changed(guarded: Signoff) -> None:
-    ticket = ask(guarded, {"to": "bob", "card": CARD, "items": [{"pin": "1234", "n": 1}]})
-    assert ticket.args == {"to": "bob", "card": MASK, "items": [{"pin": MASK, "n": 1}]}
-    edit = {**ticket.args, "to": "eve", "items": [{"pin": MASK, "n": 2}]}
+    proposed = {"to": "bob", "card": CARD, "items": [{"pin": "1234", "n": 1}, {"pin": "5678", "n": 1}]}
+    ticket = ask(guarded, proposed)
+    assert ticket.args == {"to": "bob", "card": MASK, "items": [{"pin": MASK, "n": 1}, {"pin": MASK, "n": 1}]}
+    edit = {**ticket.args, "to": "eve", "items": [{"pin": MASK, "n": 1}, {"pin": "9", "n": 2}]}
     revised = guarded.revise(ticket, by="ana", args=edit, reason="wrong bob")
     case = guarded.desk.case(ticket.id)
-    assert case.args == {"to": "eve", "card": CARD, "items": [{"pin": "1234", "n": 2}]}
+    assert case.args == {"to": "eve", "card": CARD, "items": [{"pin": "1234", "n": 1}, {"pin": "9", "n": 2}]}
     assert revised.standing is Standing.APPROVED
-    assert (
-        jsonpatch.apply_patch(
-            {"to": "bob", "card": CARD, "items": [{"pin": "1234", "n": 1}]}, revised.decisions[0].patch
-        )
-        == case.args
-    )
-    assert CARD not in revised.model_dump_json()
+    assert revised.args["items"] == [{"pin": MASK, "n": 1}, {"pin": MASK, "n": 2}]
+    assert jsonpatch.apply_patch(proposed, _patch(guarded, ticket)) == case.args
+    assert all(secret not in revised.model_dump_json() for secret in (CARD, "1234", '"9"'))
+
+
+def _patch(signoff: Signoff, ticket: Ticket) -> Any:
+    """The patch on record, with nothing masked."""
+    return signoff.history(ticket)[-1].contents["patch"]
 
 
 def test_a_mask_that_stands_for_nothing_is_refused(guarded: Signoff) -> None:

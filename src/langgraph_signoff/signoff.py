@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from langgraph_signoff import law
-from langgraph_signoff.canonical import digest
 from langgraph_signoff.claims import Claims
 from langgraph_signoff.desk import Clock, Desk, utc_now
-from langgraph_signoff.errors import IncompleteDecision, RevisionRefused
-from langgraph_signoff.law import Case, Edit, Say
+from langgraph_signoff.errors import IncompleteDecision
+from langgraph_signoff.law import Case, Say
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, open_ledger, stamp
 from langgraph_signoff.policy import Policy
+from langgraph_signoff.revision import revise
 from langgraph_signoff.view import to_ticket
-from langgraph_signoff.vocabulary import MASK, Answer, CurrentAction, Json, Run, Standing, Ticket, Verdict
+from langgraph_signoff.vocabulary import Answer, CurrentAction, Json, Run, Standing, Ticket, Verdict
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -130,8 +129,11 @@ class Signoff:
         say = self._say(Verdict.REVISE, ticket, by, reason or feedback, if_digest)
         if args is None:
             return self._decide(ticket, say)
-        id_, policies = self._id(ticket), self._policy_in_force()
-        return to_ticket(self.desk.write(id_, lambda case: self._revise(case, say, args), policies=policies))
+
+        def step(case: Case) -> list[Draft]:
+            return revise(case, say, args, policy=self._policy_for(case), desk=self.desk)
+
+        return to_ticket(self.desk.write(self._id(ticket), step, policies=self._policy_in_force()))
 
     def comment(self, ticket: Ticket | str, *, by: str, text: str) -> Ticket:
         """Adds a note to a ticket, at any time; it changes nothing."""
@@ -268,9 +270,9 @@ class Signoff:
 
     def check(self, graph: Pregel[Any, Any, Any, Any]) -> list[str]:
         """Warnings about a graph's gates. Raises GraphRefused for what would break a promise."""
-        from langgraph_signoff import runs
+        from langgraph_signoff.nodes.checks import check
 
-        return runs.check(graph)
+        return check(graph)
 
     def close(self) -> None:
         """Lets go of the ledger."""
@@ -293,23 +295,6 @@ class Signoff:
     def _decide(self, ticket: Ticket | str, say: Say) -> Ticket:
         return to_ticket(self.desk.write(self._id(ticket), lambda case: law.decide(case, say, self._people(case))))
 
-    def _revise(self, case: Case, say: Say, args: Mapping[str, Json]) -> list[Any]:
-        import jsonpatch
-
-        law.hear(case, say, self._people(case))
-        wanted, shown = _edited(case, args)
-        _check_schema(case, shown)
-        action = case.to_action().model_copy(update={"args": wanted, "parsed": shown})
-        history = self.desk.counts(action.thread_id, action.message_id)
-        ruling = self._policy_for(case).rule(action, now=self.desk.clock(), history=history)
-        if ruling.mode != "deny":
-            requirements = law.stricter(case.requirements, ruling.requirements)
-            ruling = ruling.model_copy(update={"mode": "review", "requirements": requirements})
-        patch = list(jsonpatch.make_patch(case.parsed, shown))
-        return law.revise(
-            case, say, Edit(wanted, shown, digest(action.tool, wanted), patch, ruling), self._people(case)
-        )
-
     def _policy_in_force(self) -> list[tuple[str, str]]:
         # Without a policy of its own, a Signoff rules by the one on record.
         return [(self.policy.version, self.policy.document)] if self._given is not None else []
@@ -325,61 +310,3 @@ class Signoff:
             document = self.ledger.policy(version)
             self._recorded[version] = Policy.parse(document) if document else self.policy
         return self._recorded[version]
-
-
-def _edited(case: Case, edit: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, Json]]:
-    """The proposed and the shown arguments with an edit laid over them; what the edit leaves alone stays as proposed."""
-    wanted, shown = dict(case.args), dict(case.parsed)
-    for key, value in edit.items():
-        real = _unmasked(value, case.parsed.get(key, _ABSENT))
-        if not _is_same(key, real, case.parsed):
-            wanted[key] = shown[key] = real
-    return wanted, shown
-
-
-_ABSENT: Any = object()
-
-
-def _is_same(key: str, value: Json, args: Mapping[str, Json]) -> bool:
-    try:
-        hash_ = digest("", {key: value})
-    except TypeError as error:
-        raise RevisionRefused(f"{key}: {error}") from error
-    # 5 and 5.0 are one JSON number, 1 and true are not.
-    return key in args and hash_ == digest("", {key: args[key]})
-
-
-def _unmasked(value: Json, original: Json) -> Json:
-    """An edited value with each masked one in it replaced by what stands in its place. Raises RevisionRefused if nothing does."""
-    if value == MASK:
-        if original is _ABSENT:
-            raise RevisionRefused(f"{MASK} stands for a secret value, and there is none in that place; write it out")
-        return original
-    if isinstance(value, dict):
-        known = original if isinstance(original, dict) else {}
-        return {key: _unmasked(item, known.get(key, _ABSENT)) for key, item in value.items()}
-    if isinstance(value, list):
-        # In a list of another length nobody can tell which item was which.
-        same = isinstance(original, list) and len(original) == len(value)
-        return [
-            _unmasked(item, old) for item, old in zip(value, original if same else [_ABSENT] * len(value), strict=True)
-        ]
-    return value
-
-
-def _check_schema(case: Case, args: dict[str, Json]) -> None:
-    from jsonschema import SchemaError, ValidationError
-    from jsonschema.validators import validator_for
-
-    schema = case.action.get("args_schema", {})
-    try:
-        with suppress(SchemaError):
-            validator_for(schema)(schema).validate(args)
-    except ValidationError as error:
-        # Its message quotes the value, or all values beside it, secret ones too.
-        words = f"breaks `{error.validator}` of its schema" if case.ruling.redact else error.message
-        told = " ".join(filter(None, (error.json_path[2:], words)))
-        raise RevisionRefused(f"{case.opening['tool']} does not take these arguments: {told}") from error
-    unknown = sorted(set(args) - set(schema.get("properties", args)) - set(case.parsed))
-    if unknown:
-        raise RevisionRefused(f"{case.opening['tool']} takes no argument {', '.join(unknown)}")
