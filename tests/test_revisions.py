@@ -11,7 +11,7 @@ import pytest
 from langchain_core.tools import StructuredTool, tool
 from pydantic import BaseModel, Field, field_validator
 
-from langgraph_signoff import Policy, RevisionRefused, Run, Signoff, Standing, Ticket
+from langgraph_signoff import NotWhatYouSaw, Policy, RevisionRefused, Run, Signoff, Standing, Ticket
 from langgraph_signoff.vocabulary import MASK
 from support import agent
 
@@ -99,6 +99,18 @@ def test_an_edit_under_a_policy_that_hides_less_hides_what_was_hidden(world: Wor
     with closing(Signoff(world.path, policy=newer)) as signoff:
         assert signoff.revise(ticket, by="ana", args={"amount": 2}).args == {"to": MASK, "amount": MASK}
         assert "S3CRET" not in signoff.pending()[0].model_dump_json()
+
+
+def test_a_ticket_that_was_seen_before_two_edits_is_not_what_is_decided_although_they_cancel_out(world: World) -> None:
+    [seen] = world.ask("version: 1\ntools: {pay: {otherwise: {then: review, approvals: 3}}}", pay, {"to": "x"})
+    back = world.signoff.revise(world.signoff.revise(seen, by="bob", args={"to": "y"}), by="bob", args={"to": "x"})
+    assert (back.generation, back.digest) == (3, seen.digest)
+    for say in (world.signoff.approve, world.signoff.reject):
+        with pytest.raises(NotWhatYouSaw, match="show it again"):
+            say(seen, by="ana")
+    assert world.signoff.approve(back, by="ana").decisions[-1].generation == 3
+    # Whoever names the digest alone has said what they saw of the call.
+    assert world.signoff.approve(back.id, by="cem", if_digest=seen.digest).standing is Standing.APPROVED
 
 
 # Held against the schema ---------------------------------------------------------------------------------------------------

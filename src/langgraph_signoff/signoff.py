@@ -287,7 +287,7 @@ class Signoff:
 
     def _say(self, verdict: Verdict, ticket: Ticket | str, by: str, reason: str, if_digest: str | None) -> Say:
         if isinstance(ticket, Ticket):
-            return Say(verdict, by.strip(), if_digest or ticket.digest, reason, ticket.seen)
+            return Say(verdict, by.strip(), if_digest or ticket.digest, reason, ticket.seen, ticket.generation)
         if not if_digest:
             raise IncompleteDecision("name what you saw: give the Ticket, or if_digest= as it was shown")
         return Say(verdict, by.strip(), if_digest, reason)

@@ -24,13 +24,17 @@ People = Mapping[str, frozenset[str]] | None
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """What somebody says, before the law has heard it. `digest` and `seen` name what they were shown."""
+    """What somebody says, before the law has heard it. `digest`, `seen` and `generation` name what they were shown.
+
+    `generation` is None if only the digest is known: edits can lead back to the same one.
+    """
 
     verdict: Verdict
     by: str
     digest: str
     reason: str = ""
     seen: str = ""
+    generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,11 @@ def hear(case: Case, say: Say, people: People) -> None:
     if say.digest != case.digest:
         raise NotWhatYouSaw(
             f"ticket {case.id[:12]} now has digest {case.digest[:12]}, not {say.digest[:12] or 'none'}; show it again, then decide"
+        )
+    if say.generation not in (None, case.generation):
+        raise NotWhatYouSaw(
+            f"ticket {case.id[:12]} has been changed, and is now generation {case.generation}, not {say.generation}; "
+            "show it again, then decide"
         )
     _may(case, say, people)
     _reasoned(case, say)
