@@ -132,6 +132,50 @@ def test_only_who_is_known_and_in_every_clause_counts(
         refused(NotAllowedToDecide, story, verdict, by)
 
 
+some_people = st.dictionaries(names, st.frozensets(groups), min_size=1)
+
+
+@given(small, small, clauses, st.lists(st.tuples(some_people, names, st.sampled_from([APPROVE, REJECT])), max_size=8))
+def test_only_words_of_those_who_may_decide_now_complete_a_quorum(
+    approvals: int, rejections: int, reviewers: list[tuple[str, ...]], said: list[Any]
+) -> None:
+    story = Story.of(approvals=approvals, rejections=rejections, reviewers=tuple(reviewers))
+    words = dict[str, Verdict]()
+    for known, by, verdict in said:
+        story.people = known
+        may = {
+            name: all({name, *(f"group:{group}" for group in known[name])} & set(clause) for clause in reviewers)
+            for name in known
+        }
+        try:
+            standing = story.say(verdict, by)
+        except NotAllowedToDecide:
+            assert not may.get(by)
+            continue
+        except TicketClosed:
+            assert words[by] is verdict
+            continue
+        words[by] = verdict
+        counted = [word for name, word in words.items() if may.get(name)]
+        if counted.count(REJECT) >= rejections:
+            assert standing is Standing.REJECTED
+        else:
+            assert standing is (Standing.APPROVED if counted.count(APPROVE) >= approvals else Standing.PENDING)
+        if standing is not Standing.PENDING:
+            return
+
+
+def test_whoever_left_and_came_back_counts_again() -> None:
+    everybody, without = {name: frozenset[str]() for name in ("ana", "cem")}, {"cem": frozenset[str]()}
+    story = Story.of(approvals=2, people=everybody)
+    story.say(APPROVE, "ana")
+    story.people = without
+    assert story.say(APPROVE, "cem") is Standing.PENDING
+    assert story.case.verdicts() == {"cem": APPROVE}
+    story.people = everybody
+    assert story.say(APPROVE, "ana") is Standing.APPROVED
+
+
 # Refusals ------------------------------------------------------------------------------------------------------------------
 
 

@@ -56,6 +56,7 @@ class Case:
     why: str = ""
     erasure: str = ""
     decisions: list[Decision] = field(default_factory=list)
+    gone: frozenset[str] = frozenset()
 
     @property
     def expires_at(self) -> datetime | None:
@@ -80,6 +81,10 @@ class Case:
         return self.opening.get("requester")
 
     def verdicts(self) -> dict[str, Verdict]:
+        """The words on this generation that count: the latest one of each person who may still decide."""
+        return {by: verdict for by, verdict in self.words().items() if by not in self.gone}
+
+    def words(self) -> dict[str, Verdict]:
         """The latest word of each person on this generation; comments are not words of this kind."""
         words = (d for d in self.decisions if d.generation == self.generation and d.verdict is not Verdict.COMMENT)
         return {d.by: d.verdict for d in words}
@@ -195,6 +200,7 @@ def _decided(case: Case, entry: Entry) -> None:
         return
     match decision.verdict:
         case Verdict.APPROVE | Verdict.REJECT:
+            case.gone = frozenset(body.get("gone", ()))
             _count(case)
         case Verdict.REVISE if "ruling" in body:
             _revised(case, entry)
@@ -220,6 +226,7 @@ def _revised(case: Case, entry: Entry) -> None:
 def _next_generation(case: Case, entry: Entry) -> None:
     edit = entry.contents.get("edit", {})
     case.generation += 1
+    case.gone = frozenset()
     case.ruling = Ruling.model_validate(entry.body["ruling"])
     case.requirements = case.ruling.requirements
     case.due_at = case.at + case.requirements.window

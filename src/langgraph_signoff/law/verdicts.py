@@ -68,7 +68,9 @@ def decide(case: Case, say: Say, people: People) -> list[Draft]:
         raise RevisionRefused(
             f"this is round {case.rounds}, and the policy gives {case.requirements.max_revisions}; approve or reject it"
         )
-    return [_decided(case, say, people)]
+    # A word counts while its speaker may decide: who has left since, or left the group, does not complete a quorum.
+    gone = [by for by in case.words() if by != say.by and _why_not(case, by, people)]
+    return [_decided(case, say, people, {"gone": sorted(gone)} if gone else None)]
 
 
 def revise(case: Case, say: Say, edit: Edit, people: People) -> list[Draft]:
@@ -196,9 +198,13 @@ def _unknown(by: str, people: Mapping[str, frozenset[str]]) -> str:
 
 
 def _may(case: Case, say: Say, people: People) -> None:
-    problem = why_not(case.requirements, by=say.by, people=people, requester=case.requester)
+    problem = _why_not(case, say.by, people)
     if problem:
         raise NotAllowedToDecide(f"{say.by} may not decide ticket {case.id[:12]}: {problem}")
+
+
+def _why_not(case: Case, by: str, people: People) -> str | None:
+    return why_not(case.requirements, by=by, people=people, requester=case.requester)
 
 
 def _reasoned(case: Case, say: Say) -> None:
