@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -12,6 +13,9 @@ from langchain_core.tools import StructuredTool, tool
 from pydantic import BaseModel, Field, field_validator
 
 from langgraph_signoff import NotWhatYouSaw, Policy, RevisionRefused, Run, Signoff, Standing, Ticket
+from langgraph_signoff.cli.entries import lines_of, words_of
+from langgraph_signoff.ledger import Query
+from langgraph_signoff.view import Hush
 from langgraph_signoff.vocabulary import MASK
 from support import agent
 
@@ -226,3 +230,66 @@ def test_an_item_of_a_list_that_is_as_it_was_shown_keeps_its_secret(world: World
     world.signoff.revise(ticket, by="ana", args={"items": edit})
     world.resume()
     assert ran == [[{"name": "bob", "acct": "B1"}, {"name": "carol", "acct": "C1"}]]
+
+
+# What outcomes quote -------------------------------------------------------------------------------------------------------
+
+HIDDEN_CARD = "version: 1\ntools: {charge: {otherwise: review, redact: [args.card, args.amount, args.keys]}}"
+SECRETS = {"card": 'S3C"RÉT', "amount": 77123, "keys": {"a": ["k3y-1", "no"]}}
+
+
+def charge_and_fail(card: str, amount: float, keys: dict[str, list[str]]) -> str:
+    """Charges."""
+    raise ValueError(f"no such card {card} / {card!r} / {json.dumps(card)} for {amount}, or {int(amount)}; {keys}")
+
+
+def charge(card: str, amount: float, keys: dict[str, list[str]]) -> dict[str, Any]:
+    """Charges."""
+    return {"card": card, "of": [amount], "said": f"{card} pays {amount}, no {keys}", card: "ok", "n": 7}
+
+
+class Strict(BaseModel):
+    key: str = Field(max_length=200)
+
+
+def charge_strictly(card: str, amount: float, keys: dict[str, list[str]]) -> str:
+    """Charges."""
+    return Strict.model_validate({"key": {"all": [card * 20, amount, keys]}}).key
+
+
+@pytest.mark.parametrize("work", [charge_and_fail, charge, charge_strictly], ids=lambda work: work.__name__)
+def test_an_outcome_shows_no_secret_that_an_error_or_a_result_quotes(world: World, work: Any) -> None:
+    made = StructuredTool.from_function(func=work, name="charge", description="Charges.")
+    [ticket] = world.ask(HIDDEN_CARD, made, SECRETS)
+    world.signoff.approve(ticket, by="ana", reason='S3C"RÉT is fine')
+    world.resume()
+    [after] = world.signoff.find(Query())
+    assert after.outcome is not None
+    assert MASK in json.dumps(after.outcome.model_dump(mode="json"), ensure_ascii=False)
+    entries = words_of(world.signoff.history(ticket))
+    for shown in (str(after), after._repr_html_(), str(after.model_dump()), str(entries), lines_of(entries)):
+        for secret in ("S3C", "RÉT", "R\\xc9T", "77123", "k3y-1"):
+            assert secret not in shown
+    assert after.outcome.error or "no" in str(after.outcome.result)
+
+
+def test_a_secret_of_one_or_two_characters_is_not_looked_for_in_texts(world: World) -> None:
+    [ticket] = world.ask("version: 1\ntools: {pay: {otherwise: review, redact: [args.to]}}", pay, {"to": "ai"})
+    world.signoff.approve(ticket, by="ana")
+    world.resume()
+    assert world.signoff.ticket(ticket.id).outcome.result == "paid"  # type: ignore[union-attr]  # it has just run
+
+
+@pytest.mark.parametrize("secret", [5000, 5000.0, -70.25, 10**400, "\ud800ab", 'a"\n\\é', "•••"])
+def test_whatever_a_secret_is_its_spellings_are_masked(secret: Any) -> None:
+    hush = Hush([{"items": [{"pin": {"deep": [secret]}}]}], ["items.pin"])
+    told = {f"{secret}": [secret], "said": f"[{secret}] {secret!r} {json.dumps(secret)}", "other": [1, True, None]}
+    shown = hush(told)
+    assert str(secret) not in str(shown).replace(MASK, "")
+    assert json.dumps(secret).strip('"') not in str(shown)
+    assert shown["other"] == [1, True, None]
+
+
+def test_what_is_no_secret_is_not_looked_for_in_texts() -> None:
+    for word in (float("nan"), float("inf"), True, None, 12, "ab", ""):
+        assert MASK not in Hush([{"card": word}], ["card"])("finance is True to None, 12 ab, of infinity")

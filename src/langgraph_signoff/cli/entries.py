@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from langgraph_signoff.errors import UnknownTicket
 from langgraph_signoff.ledger import Entry
 from langgraph_signoff.liveness import pid_of
 from langgraph_signoff.render import patch_lines
-from langgraph_signoff.view import mask_patch
+from langgraph_signoff.view import Hush, mask_patch
 
 _TOLD = ("reason", "error", "rendering")  # of the erasable contents; arguments come masked, as patches
 
@@ -20,7 +20,8 @@ def words_of(history: Sequence[Entry]) -> list[dict[str, Any]]:
     if not history:
         raise UnknownTicket("there is no such ticket; `signoff list` shows the ids")
     redact = tuple({path for entry in history for path in entry.body.get("ruling", {}).get("redact", ())})
-    return [_words(entry, redact) for entry in history]
+    hush = Hush(_args(history), redact)
+    return [_words(entry, redact, hush) for entry in history]
 
 
 def lines_of(entries: Sequence[dict[str, Any]]) -> str:
@@ -28,9 +29,16 @@ def lines_of(entries: Sequence[dict[str, Any]]) -> str:
     return "\n".join(line for entry in entries for line in _lines(entry))
 
 
-def _words(entry: Entry, redact: tuple[str, ...]) -> dict[str, Any]:
+def _args(history: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+    """The arguments of every generation, as proposed and as parsed."""
+    for entry in history:
+        for call in (entry.contents.get("action", {}), entry.contents.get("edit", {})):
+            yield from (call[key] for key in ("args", "parsed") if key in call)
+
+
+def _words(entry: Entry, redact: tuple[str, ...], hush: Hush) -> dict[str, Any]:
     contents = entry.contents
-    said = {key: contents[key] for key in _TOLD if contents.get(key)}
+    said = {key: hush(contents[key]) for key in _TOLD if contents.get(key)}
     if contents.get("patch"):
         said["patch"] = mask_patch(contents["patch"], redact)
     return {
