@@ -574,11 +574,17 @@ def test_a_late_outcome_settles_the_doubt_also_when_somebody_has_said_that_it_di
     assert story.write(Draft(str(standing), {"attempt": 1}, {})) is standing
 
 
-def test_an_allowed_call_on_record_keeps_its_first_outcome() -> None:
-    story = Story.of(mode="allow")
+def test_an_allowed_call_that_may_run_once_keeps_its_first_outcome() -> None:
+    story = Story.of(mode="allow", once=True)
     assert story.write(Draft("executed", {"attempt": 1}, {"rendering": "one"})) is Standing.EXECUTED
     for kind in ("failed", "released", "in_doubt"):
         assert story.write(Draft(kind, {"attempt": 0 if kind != "failed" else 1}, {})) is Standing.EXECUTED
+
+
+def test_an_allowed_call_that_is_only_recorded_shows_its_last_outcome() -> None:
+    story = Story.of(mode="allow", record=True)
+    for kind in (Standing.FAILED, Standing.EXECUTED, Standing.EXECUTED):
+        assert story.write(Draft(str(kind), {"attempt": 1}, {"rendering": "one"})) is kind
 
 
 def test_only_an_eligible_person_settles_a_doubt_and_only_a_doubt() -> None:

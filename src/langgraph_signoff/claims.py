@@ -31,10 +31,11 @@ class Claims:
         self.desk, self.lease, self.wait = desk, lease, wait
         self._keeper = Keeper(self, lease / 3)
 
-    def claim(self, ticket_id: str) -> tuple[Case, bool]:
+    def claim(self, ticket_id: str, mine: list[Case] | None = None) -> tuple[Case, bool]:
         """Takes the claim if the ticket permits it; the case as it then stands, and whether this call is the one that runs.
 
-        A claim whose owner is found dead becomes in doubt; an idempotent tool in doubt is claimed again.
+        A claim whose owner is found dead becomes in doubt; an idempotent tool in doubt is claimed again. A case that was
+        claimed is added to `mine` first, so that a caller who is cut off here can give it back.
         """
         granted = False
 
@@ -46,6 +47,8 @@ class Claims:
 
         case = self.desk.write(ticket_id, step)
         if granted:
+            if mine is not None:
+                mine.append(case)
             self._keeper.keep(_name(case))
         return case, granted
 
@@ -191,6 +194,8 @@ class Keeper:
         """Keeps what could not be written, and the claim with it, until it can be."""
         with self._lock:
             self._owed[name] = pay
+            held = self._held.get(name)
+        self.keep(name, held)
 
     def drop(self, name: str) -> None:
         """Lets go of a name."""

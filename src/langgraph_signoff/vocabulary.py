@@ -133,6 +133,11 @@ class Ruling(Word):
         """Whether anything must be written before or after the call."""
         return self.mode != "allow" or self.record or self.once
 
+    @property
+    def only_records(self) -> bool:
+        """Whether it is allowed as often as it is called, and each run goes on record."""
+        return self.mode == "allow" and not self.once
+
 
 class Verdict(StrEnum):
     """What a reviewer can say."""

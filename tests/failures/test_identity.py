@@ -218,17 +218,41 @@ def _allowed(world: World, how: str, script: Any = None, **options: Any) -> None
     world.open(script or [SEND, "done"], policy=policy, **options)
 
 
-@pytest.mark.parametrize("how", ["once", "record"])
-def test_an_allowed_call_that_is_recorded_is_answered_from_the_record_when_it_is_replayed(
-    world: World, how: str
-) -> None:
-    _allowed(world, how)
-    assert world.run().status == "completed"
-    world.assert_ends(Expect(ONCE, ["executed"], SENT))
+def _replay(world: World) -> None:
     for snapshot in world.checkpoints():
         if "tools" in snapshot.next:
             world.invoke(None, config=snapshot.config)
+
+
+def test_an_allowed_call_that_may_run_once_is_answered_from_the_record_when_it_is_replayed(world: World) -> None:
+    _allowed(world, "once")
+    assert world.run().status == "completed"
+    _replay(world)
     world.assert_ends(Expect(ONCE, ["executed"], SENT))
+
+
+def test_an_allowed_call_that_is_only_recorded_runs_as_without_us_and_each_run_is_on_record(world: World) -> None:
+    _allowed(world, "record")
+    assert world.run().status == "completed"
+    _replay(world)
+    world.assert_ends(Expect([*ONCE, *ONCE], ["executed"], SENT))
+    [row] = world.signoff.ledger.all_rows()
+    assert [entry.kind for entry in world.signoff.history(row.id)] == ["opened", "executed", "executed"]
+
+
+@pytest.mark.filterwarnings("ignore:node 'tools' has a RetryPolicy")
+def test_an_allowed_call_that_is_only_recorded_is_tried_again_as_without_us(world: World) -> None:
+    def send(to: str, amount: float = 5.0) -> str:
+        """Sends."""
+        world.send(to, amount)
+        if len(world.effects) < 3:
+            raise ValueError("not yet")
+        return SENT
+
+    again = RetryPolicy(max_attempts=3, initial_interval=0.01, retry_on=lambda error: True)
+    _allowed(world, "record", tools=[world.tool("send", send)], node={"retry_policy": again})
+    assert world.run().status == "completed"
+    world.assert_ends(Expect(ONCE * 3, ["executed"], SENT))
 
 
 def test_an_allowed_call_that_nothing_records_runs_again_as_in_any_graph(world: World) -> None:

@@ -59,7 +59,7 @@ def _against(policy: Policy, name: str, config: Path | None) -> list[str]:
     import asyncio
 
     from langgraph_signoff.cli.graphs import Graphs
-    from langgraph_signoff.runs import gated_tools
+    from langgraph_signoff.nodes.checks import gated_tools
 
     async def tools() -> list[str]:
         async with Graphs(config) as graphs:

@@ -125,11 +125,12 @@ def advance(case: Case, entries: Sequence[Entry]) -> None:
     """Reads on, in place: what these entries do to a case that was read as it was `recorded`.
 
     A final standing stays: what comes after it (a late outcome, a comment, an erasure) is on the record and changes nothing.
+    A call that is only recorded has no end: it shows the outcome of its last run.
     """
     for entry in entries:
         case.seq, case.at = entry.seq, moment(entry.at)
         case.erased = case.erased or entry.erased
-        if not case.standing.is_final or entry.kind in _AFTER_THE_END:
+        if not case.standing.is_final or entry.kind in _AFTER_THE_END or case.ruling.only_records:
             _STEPS[entry.kind](case, entry)
 
 

@@ -186,7 +186,7 @@ class _ToolDoor:
         async def ado() -> Any:
             return await inner.ainvoke(given, config, **more)
 
-        run, arun = _apart(do, ado, self.name) if apart else (do, ado)
+        run, arun = _apart(do, ado, self.name, self.call_id) if apart else (do, ado)
         return Work(run, arun, CURRENT, about)
 
     def _as_given(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -196,13 +196,13 @@ class _ToolDoor:
         return {**args, **{key: value for key, value in given.items() if key in kept | schema.injected}}
 
 
-def _apart(do: Callable[[], Any], ado: Callable[[], Awaitable[Any]], name: str) -> tuple[Any, Any]:
+def _apart(do: Callable[[], Any], ado: Callable[[], Awaitable[Any]], name: str, call_id: str) -> tuple[Any, Any]:
     # A called task counts its own pauses. What it returns must be what LangGraph can serialize.
     def run() -> Any:
-        return keep_result(do())[1]
+        return keep_result(do(), name=name, call_id=call_id)[1]
 
     async def arun() -> Any:
-        return keep_result(await ado())[1]
+        return keep_result(await ado(), name=name, call_id=call_id)[1]
 
     named: Any = task(name=f"{name}:run")
 

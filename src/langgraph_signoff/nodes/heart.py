@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +15,7 @@ from langgraph.errors import GraphBubbleUp, ParentCommand, is_invalid_resume
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.claims import Claims
 from langgraph_signoff.desk import Desk, Opening
-from langgraph_signoff.errors import StillRunning
+from langgraph_signoff.errors import StillRunning, TicketClosed
 from langgraph_signoff.law import Case, Say, settled, stricter
 from langgraph_signoff.ledger import Draft, Query
 from langgraph_signoff.nodes import messages
@@ -75,16 +76,17 @@ class Heart:
         known = yield Io(partial(self._look, calls))
         for call in calls:
             call.known = call.id in known
-            call.ruling = None if call.known or call.is_refused else self._rule(call)
+            call.ruling = known.get(call.id) if call.known or call.is_refused else self._rule(call)
         fresh = [identified(c) for c in calls if not (c.known or c.is_free or c.is_refused)]
         if fresh:
             yield Io(partial(self._open, fresh))
             for call in fresh:
                 call.known = True
 
-    def _look(self, calls: Sequence[Call]) -> Any:
+    def _look(self, calls: Sequence[Call]) -> dict[str, Ruling | None]:
         named = [call.id for call in calls if not call.trouble]
-        return self.desk.ledger.rows(named) if named else {}
+        rows = self.desk.ledger.rows(named) if named else {}
+        return {id_: None if row.reviewed else self.desk.case(id_).ruling for id_, row in rows.items()}
 
     def _rule(self, call: Call) -> Ruling:
         history = self._history(call) if self.policy.needs_history(call.action.tool) else Counts()
@@ -148,13 +150,20 @@ class Heart:
             yield from self.admit([call])
         if call.is_free:
             return (yield door.work(None, None, apart=False))
-        if call.ruling and call.ruling.mode == "allow" and not call.ruling.once:
+        if call.ruling and call.ruling.only_records:
             return (yield from self._run_recorded(call, door))
         end = time.monotonic() + self.claims.wait
         while True:
-            case, granted = yield Io(partial(self.claims.claim, call.id))
+            mine: list[Case] = []
+            try:
+                case, granted = yield Io(partial(self.claims.claim, call.id, mine))
+                args = door.fit(case) if granted else None
+            except BaseException:
+                # Cut off between the claim and the start: nothing has run.
+                for claimed in mine:
+                    self.claims.release(claimed)
+                raise
             if granted:
-                args = door.fit(case)
                 if args is not None:
                     return (yield from self._run(case, door, args, apart=call.here))
                 yield Io(partial(self._amend, case, call, door))
@@ -172,30 +181,49 @@ class Heart:
                 return self._from_record(case, door)
 
     def _run_recorded(self, call: Call, door: Door) -> Steps[Any]:
+        # Allowed, and only put on record: it runs on each pass, as it would without us.
         case = yield Io(partial(self.desk.case, call.id))
-        return (yield from self._run(case, door, None, apart=call.here))
-
-    def _run(self, case: Case, door: Door, args: dict[str, Any] | None, *, apart: bool) -> Steps[Any]:
-        # A pause of ours earlier in this task has used up the first number of its counter.
-        work = door.work(args, _about(case), apart=apart or case.doubted_at is not None or case.generation > 1)
         try:
+            response = yield door.work(None, _about(case), apart=call.here)
+        except GraphBubbleUp:
+            raise
+        except Exception as error:
+            yield Io(partial(self.claims.record, case, Standing.FAILED, messages.keep_error(error)))
+            raise
+        return (yield from self._record(case, door, response))
+
+    def _run(self, case: Case, door: Door, args: dict[str, Any], *, apart: bool) -> Steps[Any]:
+        work: Work | None = None
+        try:
+            # A pause of ours earlier in this task has used up the first number of its counter.
+            work = door.work(args, _about(case), apart=apart or case.doubted_at is not None or case.generation > 1)
             response = yield work
         except ParentCommand as command:
-            contents, _ = messages.keep_result(command.args[0])
+            contents, _ = messages.keep_result(command.args[0], name=door.name, call_id=door.call_id)
             yield Io(partial(self.claims.record, case, Standing.EXECUTED, {**contents, "bubbles": True}))
             raise
         except GraphBubbleUp:
             yield Io(partial(self.claims.suspend, case))
             raise
         except Exception as error:
-            # The tool has paused itself and was answered badly: its question stands, and so does the claim.
-            failed = partial(self.claims.record, case, Standing.FAILED, messages.keep_error(error))
-            yield Io(partial(self.claims.suspend, case) if is_invalid_resume(error) else failed)
+            yield Io(partial(self._fail, case, work, error))
             raise
         except BaseException:
-            yield Io(partial(self.claims.doubt if work.started else self.claims.release, case))
+            yield Io(partial(self.claims.doubt if work and work.started else self.claims.release, case))
             raise
-        contents, response = messages.keep_result(response)
+        return (yield from self._record(case, door, response))
+
+    def _fail(self, case: Case, work: Work | None, error: Exception) -> None:
+        if work is None or not work.started:
+            self.claims.release(case)
+        elif is_invalid_resume(error):
+            # The tool has paused itself and was answered badly: its question stands, and so does the claim.
+            self.claims.suspend(case)
+        else:
+            self.claims.record(case, Standing.FAILED, messages.keep_error(error))
+
+    def _record(self, case: Case, door: Door, response: Any) -> Steps[Any]:
+        contents, response = messages.keep_result(response, name=door.name, call_id=door.call_id)
         standing = Standing.FAILED if getattr(response, "status", "") == "error" else Standing.EXECUTED
         yield Io(partial(self.claims.record, case, standing, contents))
         return messages.with_note(response, case, door.call_id)
@@ -208,10 +236,16 @@ class Heart:
             self.claims.record(case, Standing.FAILED, messages.keep_error(error))
             raise
         action = call.action.model_copy(update={"args": case.args, "parsed": parsed})
-        ruling = self.policy.rule(action, now=self.desk.clock(), history=Counts())
+        ruling = self.policy.rule(action, now=self.desk.clock(), history=self._history(call))
         if ruling.mode != "deny":
             requirements = stricter(case.requirements, ruling.requirements)
-            asked = {"mode": "review", "reason_code": "arguments_changed", "requirements": requirements}
+            redact = tuple(dict.fromkeys(case.ruling.redact + ruling.redact))
+            asked = {
+                "mode": "review",
+                "reason_code": "arguments_changed",
+                "requirements": requirements,
+                "redact": redact,
+            }
             ruling = ruling.model_copy(update=asked)
         edit = {
             "args": case.args,
@@ -226,9 +260,12 @@ class Heart:
         found = (yield Io(partial(_ask_probe, probe, _about(case)))) if probe else None
         if found is None:
             yield Ask(pause([case]))
-            return
-        answer, result = (Answer.HAPPENED, found.result) if isinstance(found, Happened) else (Answer(found), None)
-        yield Io(partial(self.desk.write, case.id, partial(_settle_by_probe, answer=answer, result=result)))
+        else:
+            yield Io(partial(self._settle, case, *found))
+
+    def _settle(self, case: Case, answer: Answer, result: Any) -> None:
+        with suppress(TicketClosed):  # a person was faster
+            self.desk.write(case.id, partial(_settle_by_probe, answer=answer, result=result))
 
     def _from_record(self, case: Case, door: Door) -> Any:
         if case.standing is Standing.IN_DOUBT:
@@ -260,11 +297,14 @@ def _about(case: Case) -> CurrentAction:
     )
 
 
-def _ask_probe(probe: Probe, about: CurrentAction) -> Happened | Answer | None:
+def _ask_probe(probe: Probe, about: CurrentAction) -> tuple[Answer, Any] | None:
     try:
-        return probe(about)
+        found = probe(about)
+        if isinstance(found, Happened):
+            return Answer.HAPPENED, found.result
+        return None if found is None else (Answer(found), None)
     except Exception:
-        return None  # a probe that fails knows nothing: a person is asked
+        return None  # a probe that fails, or answers nonsense, knows nothing: a person is asked
 
 
 def _settle_by_probe(case: Case, *, answer: Answer, result: Any) -> list[Draft]:

@@ -12,6 +12,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Command
 from pydantic_core import to_jsonable_python
 
+from langgraph_signoff.canonical import plain_json
 from langgraph_signoff.law import Case
 from langgraph_signoff.vocabulary import Standing, Verdict, mask
 
@@ -29,14 +30,27 @@ class RecordedFailure(Exception):
         return self._representation
 
 
-def keep_result(response: Any) -> tuple[dict[str, Any], Any]:
-    """The contents of an `executed` entry, and what the graph gets: what cannot be serialized is told by its text."""
+def keep_result(response: Any, *, name: str, call_id: str) -> tuple[dict[str, Any], Any]:
+    """The contents of an `executed` entry, and what the graph gets: what cannot be serialized is told by its text.
+
+    Never raises: the tool has run, and that must go on record whatever it returned.
+    """
     try:
         kind, blob = _SERDE.dumps_typed(response)
     except Exception as error:
-        response = as_text(response, error)
-        kind, blob = _SERDE.dumps_typed(response)
+        kind, blob, response = _kept_as_text(response, error, name, call_id)
     return {"rendering": _rendering(response), "kind": kind, "blob": base64.b64encode(blob).decode()}, response
+
+
+def _kept_as_text(response: Any, error: Exception, name: str, call_id: str) -> tuple[str, bytes, Any]:
+    try:
+        plain = as_text(response, error)
+        return (*_SERDE.dumps_typed(plain), plain)
+    except Exception:
+        told = _message(
+            f"{name} ran; what it returned could not be kept: {spelled(response)}", name, call_id, "success"
+        )
+        return (*_SERDE.dumps_typed(told), told)
 
 
 def kept_result(case: Case, *, name: str, call_id: str) -> Any:
@@ -55,7 +69,7 @@ def kept_result(case: Case, *, name: str, call_id: str) -> Any:
 
 def keep_error(error: BaseException) -> dict[str, Any]:
     """The contents of a `failed` entry."""
-    return {"error": str(error) or type(error).__name__, "type": type(error).__name__, "repr": repr(error)}
+    return {"error": spelled(error) or type(error).__name__, "type": type(error).__name__, "repr": spelled(error, repr)}
 
 
 def kept_error(case: Case) -> RecordedFailure | None:
@@ -67,14 +81,14 @@ def kept_error(case: Case) -> RecordedFailure | None:
 def as_text(response: Any, error: Exception) -> Any:
     """A response without what the serializer refuses: its messages' text, their artifacts dropped."""
     if isinstance(response, ToolMessage):
-        note = f"{response.text}\n(An attachment could not be kept: {error})".strip()
+        note = f"{response.text}\n(An attachment could not be kept: {spelled(error)})".strip()
         return ToolMessage(note, name=response.name, tool_call_id=response.tool_call_id, status=response.status)
     if isinstance(response, list):
         return [as_text(item, error) for item in response]
     if isinstance(response, Command) and isinstance(response.update, dict):
         update = {key: _as_plain(value, error) for key, value in response.update.items()}
         return Command(graph=response.graph, update=update, goto=response.goto)
-    return str(response)
+    return spelled(response)
 
 
 def _as_plain(value: Any, error: Exception) -> Any:
@@ -83,13 +97,14 @@ def _as_plain(value: Any, error: Exception) -> Any:
     try:
         _SERDE.dumps_typed(value)
     except Exception:
-        return str(value)
+        return spelled(value)
     return value
 
 
 def refusal(case: Case, *, name: str, call_id: str) -> ToolMessage:
     """What the model is told of a call that did not run: what happened, and what it may do."""
-    return _message(_REFUSALS[case.standing](case, name), name, call_id, "error")
+    tell = _REFUSALS.get(case.standing, _lost)
+    return _message(tell(case, name), name, call_id, "error")
 
 
 def unknown_outcome(case: Case, *, name: str, call_id: str) -> ToolMessage:
@@ -128,9 +143,23 @@ def _message(text: str, name: str, call_id: str, status: Any) -> ToolMessage:
 
 
 def _rendering(response: Any) -> Any:
-    if isinstance(response, ToolMessage):
-        return response.content
-    return to_jsonable_python(response, fallback=str, inf_nan_mode="constants", bytes_mode="base64")
+    value = response.content if isinstance(response, ToolMessage) else response
+    if isinstance(value, str):
+        return value
+    try:
+        plain = to_jsonable_python(value, fallback=spelled, inf_nan_mode="constants", bytes_mode="base64")
+        plain_json(plain)
+    except Exception:
+        return spelled(value)
+    return plain
+
+
+def spelled(value: Any, spell: Callable[[Any], str] = str) -> str:
+    """A value as text; its type if it fails even at being spelled, as what a tool returns or raises may."""
+    try:
+        return spell(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def _erased_text(case: Case, name: str) -> str:
@@ -172,6 +201,10 @@ def _lapsed(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for ever
 
 def _withdrawn(case: Case, name: str) -> str:
     return f"{name} was not run: the request was withdrawn{_because(case)}."
+
+
+def _lost(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every refusal
+    return f"{name} was not run: what was approved is no longer on record. Do not propose it again."
 
 
 def _because(case: Case) -> str:

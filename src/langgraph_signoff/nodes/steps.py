@@ -170,7 +170,8 @@ async def adrive(steps: Steps[T]) -> T:
         value, error = None, None
         try:
             if isinstance(step, Io):
-                value, cancelled = await _to_the_end(step, cancelled)
+                task, cancelled = await _to_the_end(step, cancelled)
+                value = task.result()
             elif cancelled:
                 raise cancelled
             else:
@@ -180,12 +181,13 @@ async def adrive(steps: Steps[T]) -> T:
             cancelled = None if raised is cancelled else cancelled
 
 
-async def _to_the_end(step: Io, cancelled: asyncio.CancelledError | None) -> tuple[Any, asyncio.CancelledError | None]:
-    task = asyncio.ensure_future(step.arun())
-    while True:
+async def _to_the_end(
+    step: Io, cancelled: asyncio.CancelledError | None
+) -> tuple[asyncio.Task[Any], asyncio.CancelledError | None]:
+    task: asyncio.Task[Any] = asyncio.ensure_future(step.arun())
+    while not task.done():
         try:
-            return await asyncio.shield(task), cancelled
+            await asyncio.wait({task})
         except asyncio.CancelledError as error:
-            if task.cancelled():
-                raise
             cancelled = error
+    return task, cancelled

@@ -80,6 +80,7 @@ class GatedToolNode(ToolNode):
         awrap = _agate_inside(awrap_tool_call, heart) if awrap_tool_call else None
         super().__init__(gated, wrap_tool_call=wrap, awrap_tool_call=awrap, **options)
         self._heart, self._requester, self._agent = heart, requester, agent
+        self._is_wrapped = bool(wrap or awrap)
         self._trigger, self._resource, self._confidence = trigger, resource, confidence
 
     @property
@@ -96,7 +97,7 @@ class GatedToolNode(ToolNode):
         passage = self._passage(input, config, runtime)
         run_inside(passage, partial(drive, self._heart.admit(passage.calls)))
         passage = passage.admitted()
-        if all(call.is_free for call in passage.calls):
+        if self._may_share(passage):
             return run_inside(passage, lambda: super(GatedToolNode, self)._func(input, config, runtime))
         with room() as context:
             futures = context.run(_started, self._bodies(input, passage, runtime))
@@ -106,11 +107,15 @@ class GatedToolNode(ToolNode):
         passage = self._passage(input, config, runtime)
         await arun_inside(passage, partial(adrive, self._heart.admit(passage.calls)))
         passage = passage.admitted()
-        if all(call.is_free for call in passage.calls):
+        if self._may_share(passage):
             return await arun_inside(passage, lambda: super(GatedToolNode, self)._afunc(input, config, runtime))
         with room() as context:
             futures = context.run(_started, self._abodies(input, passage, runtime))
             return self._joined([await future for future in futures], input)
+
+    def _may_share(self, passage: Passage) -> bool:
+        # A wrapper may yet make a free call one that pauses, and what pauses runs its siblings in the same task again.
+        return all(call.is_free for call in passage.calls) and not (self._is_wrapped and len(passage.calls) > 1)
 
     def _passage(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Passage:
         proposed, kind = self._parse_input(input)
