@@ -160,6 +160,19 @@ def test_what_an_edit_leaves_alone_is_not_held_against_the_schema(
     assert ran == [runs]
 
 
+def test_what_is_asked_again_because_it_parses_to_something_else_stays_in_its_queue(world: World) -> None:
+    policy = """
+version: 1
+queues: {payments: {reviewers: [ana], priority: 2}}
+tools: {transfer: {rules: [{when: args.amount == 300, then: allow}], otherwise: {then: review, queue: payments}}}
+"""
+    [ticket] = world.ask(policy, transfer, {"to": "bob", "amount": 5})
+    world.signoff.revise(ticket, by="ana", args={"amount": 3})
+    [again] = world.resume().tickets
+    assert (again.args["amount"], again.reason_code) == (300, "arguments_changed")
+    assert again.requirements == ticket.requirements
+
+
 def test_what_an_edit_changes_is_held_against_the_schema(world: World) -> None:
     [ticket] = world.ask(REVIEW, transfer, {"to": "bob", "amount": 5})
     for edit, why in (({"amount": 101}, "amount 101"), ({"to": 5}, "to 5"), ({"memo": "x"}, "takes no argument memo")):

@@ -16,7 +16,7 @@ from langgraph_signoff.canonical import digest
 from langgraph_signoff.claims import Claims
 from langgraph_signoff.desk import Desk, Opening
 from langgraph_signoff.errors import StillRunning, TicketClosed
-from langgraph_signoff.law import Case, Say, settled, stricter
+from langgraph_signoff.law import Case, Say, ruled_again, settled
 from langgraph_signoff.ledger import Draft, Query
 from langgraph_signoff.nodes import messages
 from langgraph_signoff.nodes.payload import pause
@@ -237,16 +237,9 @@ class Heart:
             raise
         action = call.action.model_copy(update={"args": case.args, "parsed": parsed})
         ruling = self.policy.rule(action, now=self.desk.clock(), history=self._history(call))
-        if ruling.mode != "deny":
-            requirements = stricter(case.requirements, ruling.requirements)
-            redact = tuple(dict.fromkeys(case.ruling.redact + ruling.redact))
-            asked = {
-                "mode": "review",
-                "reason_code": "arguments_changed",
-                "requirements": requirements,
-                "redact": redact,
-            }
-            ruling = ruling.model_copy(update=asked)
+        ruling = ruled_again(case.ruling, ruling)
+        if ruling.mode == "review":
+            ruling = ruling.model_copy(update={"reason_code": "arguments_changed"})
         edit = {
             "args": case.args,
             "parsed": parsed,
