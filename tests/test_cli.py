@@ -376,15 +376,15 @@ def test_a_call_in_doubt_is_listed_and_settled(desk: Desk) -> None:
     ids = [in_doubt(desk) for _ in range(3)]
     assert {ticket["standing"] for ticket in desk.run("list", "--json").json} == {"in_doubt"}
     assert "happened, did_not_happen, give_up" in desk.run("show", ids[0]).out
-    assert refused(desk.run("settle", ids[0], "give-up", "--result", "1", "--as", "ana"), 2, "--result")
+    assert refused(desk.run("settle", ids[0], "give_up", "--result", "1", "--as", "ana"), 2, "--result")
     assert refused(desk.run("settle", ids[0], "happened", "--result", "{", "--as", "ana"), 2, "not JSON")
     assert desk.run("settle", ids[0], "maybe", "--as", "ana").code == 2
     done = desk.run(
         "settle", ids[0], "happened", "--result", '{"sent": 5}', "--as", "ana", "-r", "the bank says so", "--json"
     ).json
     assert (done["standing"], done["outcome"]["result"], done["outcome"]["by"]) == ("executed", {"sent": 5}, "ana")
-    assert desk.run("settle", ids[1], "did-not-happen", "--as", "ana", "--json").json["standing"] == "approved"
-    assert desk.run("settle", ids[2], "give-up", "--as", "ana", "--json").json["standing"] == "failed"
+    assert desk.run("settle", ids[1], "did_not_happen", "--as", "ana", "--json").json["standing"] == "approved"
+    assert desk.run("settle", ids[2], "give_up", "--as", "ana", "--json").json["standing"] == "failed"
 
 
 def test_erasing_takes_a_reason_and_a_yes_and_leaves_the_record_whole(desk: Desk) -> None:

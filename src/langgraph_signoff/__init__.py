@@ -1,7 +1,6 @@
 """Puts a human decision in front of the actions a LangGraph agent must not take alone."""
 
 from langgraph_signoff.errors import (
-    ContentsErased,
     DecisionRefused,
     GraphRefused,
     IncompleteDecision,
@@ -45,7 +44,6 @@ from langgraph_signoff.vocabulary import (
 __all__ = [
     "Action",
     "Answer",
-    "ContentsErased",
     "CurrentAction",
     "Decision",
     "DecisionRefused",

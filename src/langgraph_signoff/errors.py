@@ -106,7 +106,3 @@ class LedgerCorrupt(LedgerError):
 
 class LedgerVersion(LedgerError):
     """The ledger was written by a newer version of this package: upgrade the package."""
-
-
-class ContentsErased(LedgerError):
-    """What this ticket was about has been erased; it can no longer run."""

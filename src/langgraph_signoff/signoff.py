@@ -164,6 +164,8 @@ class Signoff:
     ) -> Ticket:
         """Says of a call in doubt whether it `happened` (with its result), `did_not_happen` (it runs), or to `give_up`."""
         say = Say(Verdict.COMMENT, by.strip(), "", reason)
+        if answer not in set(Answer):
+            raise IncompleteDecision(f"{answer!r} settles nothing; say {', '.join(Answer)}")
         known = Answer(answer)
         step = lambda case: law.settle(case, known, say, self._people(case), result)  # noqa: E731  # a step of one line
         return to_ticket(self.desk.write(self._id(ticket), step))

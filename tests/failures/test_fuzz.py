@@ -423,7 +423,7 @@ def _line(rng: random.Random, tickets: list[Any]) -> list[str]:
         ["reject", id_, "--digest", digest, "--reason", rng.choice(TEXTS), *by],
         ["revise", id_, "--digest", digest, "--args", edit, *by],
         ["revise", id_, "--digest", digest, "--feedback", rng.choice(TEXTS), *by],
-        ["settle", id_, rng.choice(["happened", "did-not-happen", "give-up", "no"]), "--result", edit, *by],
+        ["settle", id_, rng.choice(["happened", "did_not_happen", "give_up", "no"]), "--result", edit, *by],
         ["withdraw", id_, "--as", rng.choice(UNKNOWN_NAMES)],
         ["erase", id_, "--yes", "--reason", "gone", *by],
         ["show", id_],

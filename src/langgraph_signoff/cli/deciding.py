@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -112,29 +111,20 @@ def erase(
     _tell(shell, shell.signoff.erase(seen, by=shell.by, reason=reason))
 
 
-class Said(StrEnum):
-    """The answers to a call in doubt, as they are typed."""
-
-    HAPPENED = "happened"
-    DID_NOT_HAPPEN = "did-not-happen"
-    GIVE_UP = "give-up"
-
-
 def settle(
     shell: Shell,
     ticket: TICKET,
-    answer: Annotated[Said, typer.Argument(help="Whether it happened; what did not happen is run.")],
+    answer: Annotated[Answer, typer.Argument(help="Whether it happened; what did not happen is run.")],
     result: Annotated[
         str | None, typer.Option("--result", metavar="JSON", help="What it gave, if it happened.")
     ] = None,
     reason: REASON = "",
 ) -> None:
     """Say whether a call in doubt has happened."""
-    if result is not None and answer is not Said.HAPPENED:
+    if result is not None and answer is not Answer.HAPPENED:
         raise Unusable("--result goes with `happened` only")
     gave = read_json(result, "--result") if result is not None else None
-    known = Answer(answer.replace("-", "_"))
-    _tell(shell, shell.signoff.settle(ticket, known, by=shell.by, reason=reason, result=gave))
+    _tell(shell, shell.signoff.settle(ticket, answer, by=shell.by, reason=reason, result=gave))
 
 
 def register(app: typer.Typer) -> None:

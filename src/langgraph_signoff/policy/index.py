@@ -16,7 +16,6 @@ MOST_NAMES = 1000
 """How many names matched by patterns are kept ready; a graph has fewer tools."""
 
 ANY_TOOL = "*"
-_DEFAULT_CODES = {"allow": "allowed", "review": "needs_review", "deny": "denied"}
 
 
 def fits(name: str, pattern: str) -> bool:
