@@ -50,9 +50,9 @@ RUNNING, DONE = {"running"}, {"executed"}
 KILLS = [
     Row("run", "hold:before", {0}, NONE, NO),
     Row("run", "hold:after", {0}, NONE, NO),
-    Row("run", "begun:before", {0}, NONE, NO),
-    Row("run", "begun:after", {0}, NONE, NO),
     # LangGraph writes these in the background, so the ticket may be there first.
+    Row("run", "begun:before", {0}, NONE | PENDING, NO),
+    Row("run", "begun:after", {0}, NONE | PENDING, NO),
     Row("run", "begun:before#2", {0}, NONE | PENDING, NO),
     Row("run", "begun:after#2", {0}, NONE | PENDING, NO),
     Row("run", "proposed:before", {0}, NONE | PENDING, NO),
