@@ -10,7 +10,9 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long matrices whole instead of a seeded sample")
-    parser.addoption("--matrix-seed", type=int, default=int(os.environ.get("SIGNOFF_SEED", "1")), help="seed of the sample")
+    parser.addoption(
+        "--matrix-seed", type=int, default=int(os.environ.get("SIGNOFF_SEED", "1")), help="seed of the sample"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -363,7 +363,7 @@ def test_a_doubt_is_settled_by_an_eligible_person_only(guarded: Signoff) -> None
     assert [t.id for t in guarded.in_doubt()] == [ticket.id]
     with pytest.raises(NotAllowedToDecide):
         guarded.settle(ticket, "happened", by="deniz")
-    with pytest.raises(ValueError, match="perhaps"):
+    with pytest.raises(IncompleteDecision, match="perhaps"):
         guarded.settle(ticket, "perhaps", by="cem")
     settled = guarded.settle(ticket, "happened", by="cem", reason="in the books", result={"id": 7})
     assert settled.outcome
@@ -522,3 +522,18 @@ def test_whatever_is_said_is_taken_or_refused_with_a_typed_error(signoff: Signof
     left = signoff.ticket(ticket.id)
     assert left.standing is Standing.PENDING
     assert signoff.reject(left, by="eda").decisions[-1].by == "eda"
+
+
+def test_the_first_characters_of_a_digest_name_it_and_are_kept_in_full(signoff: Signoff) -> None:
+    ticket = open_ticket(signoff)
+    for too_little in (ticket.digest[:11], "0" * 16):
+        with pytest.raises(NotWhatYouSaw):
+            signoff.approve(ticket.id, by="ana", if_digest=too_little)
+    approved = signoff.approve(ticket.id, by="ana", if_digest=ticket.digest[:16])
+    assert approved.decisions[0].digest == ticket.digest
+    assert approved.approved_by == ("ana",)
+
+
+def test_an_answer_that_settles_nothing_is_refused_by_name(signoff: Signoff) -> None:
+    with pytest.raises(IncompleteDecision, match="happened, did_not_happen, give_up"):
+        signoff.settle(open_ticket(signoff), "yes", by="ana")

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from langgraph_signoff import law
 from langgraph_signoff.desk import to_row
+from langgraph_signoff.entries import content_hash, entry_hash
 from langgraph_signoff.errors import LedgerError, StaleTicket
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Row, link
-from langgraph_signoff.ledger.entries import content_hash, entry_hash
 
 SEALS = "seals"
 

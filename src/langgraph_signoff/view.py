@@ -49,6 +49,7 @@ def to_ticket(case: Case) -> Ticket:
         difference=mask_patch(case.difference, redact),
         args_schema=case.action.get("args_schema", {}),
         decisions=tuple(_decision(decision, redact, hush) for decision in case.decisions),
+        approved_by=case.approvers,
         outcome=_outcome(case.outcome, hush),
         erased=case.erased,
     )

@@ -208,6 +208,10 @@ class Outcome(Word):
     by: str = Field(default="", description="Who settled it, when no runner could.")
 
 
+SHORTEST_DIGEST = 12
+"""How many first characters name a digest; `show` prints 16."""
+
+
 class Happened(Word):
     """What a tool's `verify` probe returns when it finds that the call happened: with the result, if it can tell."""
 
@@ -261,6 +265,7 @@ class Ticket(Word):
     )
     args_schema: dict[str, Json] = Field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
+    approved_by: tuple[str, ...] = Field(default=(), description="Whose approval of this generation counts.")
     outcome: Outcome | None = None
     erased: bool = False
 
@@ -281,7 +286,7 @@ class Ticket(Word):
         return ticket_text(self)
 
 
-_NOT_SHOWN = {"standing", "seq", "decisions", "outcome", "erased", "options"}
+_NOT_SHOWN = {"standing", "seq", "decisions", "approved_by", "outcome", "erased", "options"}
 
 
 class Run(Word):

@@ -14,9 +14,7 @@ from langgraph_signoff.cli.shell import Shell, read_json, read_object
 from langgraph_signoff.cli.tickets import REASON, TICKET
 from langgraph_signoff.errors import IncompleteDecision
 from langgraph_signoff.render import SHORT_ID, printable
-from langgraph_signoff.vocabulary import Answer, Standing, Ticket, Verdict
-
-SHORTEST_DIGEST = 12  # characters of a digest that still name one call among all that anybody could make up
+from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Standing, Ticket
 
 DIGEST = Annotated[
     str | None,
@@ -142,8 +140,7 @@ def _named(shell: Shell, seen: Ticket, digest: str | None, *, question: str = ""
             raise IncompleteDecision(
                 f"give at least {SHORTEST_DIGEST} characters of the digest, as `signoff show` prints it"
             )
-        # What does not begin the ticket's digest goes on as it is: the law refuses it, and says why.
-        return seen.digest if seen.digest.startswith(digest.lower()) else digest
+        return digest
     if not shell.asks:
         raise IncompleteDecision(f"name what you saw: give --digest as `signoff show {seen.id[:SHORT_ID]}` prints it")
     if seen.options:
@@ -180,10 +177,4 @@ def _said(ticket: Ticket, shell: Shell) -> str:
         return f"{call}; erased"
     if ticket.standing is not Standing.PENDING:
         return f"{call}\nthe run goes on with: signoff resume --thread {shlex.quote(ticket.thread_id)}"
-    approved = sum(verdict is not Verdict.REJECT for verdict in _verdicts(ticket))
-    return f"{call}; {approved} of {ticket.requirements.approvals} approvals, it waits for somebody else"
-
-
-def _verdicts(ticket: Ticket) -> list[Verdict]:
-    latest = {d.by: d.verdict for d in ticket.decisions if d.generation == ticket.generation}
-    return [verdict for verdict in latest.values() if verdict is not Verdict.COMMENT]
+    return f"{call}; {len(ticket.approved_by)} of {ticket.requirements.approvals} approvals, it waits for somebody else"

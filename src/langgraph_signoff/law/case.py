@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from langgraph_signoff.ledger.entries import Entry, moment
+from langgraph_signoff.entries import Entry, moment
 from langgraph_signoff.vocabulary import Action, Decision, Outcome, Requirements, Ruling, Standing, Verdict
 
 
@@ -88,6 +88,11 @@ class Case:
         """The latest word of each person on this generation; comments are not words of this kind."""
         words = (d for d in self.decisions if d.generation == self.generation and d.verdict is not Verdict.COMMENT)
         return {d.by: d.verdict for d in words}
+
+    @property
+    def approvers(self) -> tuple[str, ...]:
+        """Whose approval of this generation counts."""
+        return tuple(by for by, verdict in self.verdicts().items() if verdict is not Verdict.REJECT)
 
     def to_action(self) -> Action:
         """The action as it was proposed; what erasing took away is empty."""

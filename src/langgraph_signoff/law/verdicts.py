@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from langgraph_signoff.entries import Draft
 from langgraph_signoff.errors import (
     IncompleteDecision,
     NotAllowedToDecide,
@@ -15,8 +16,7 @@ from langgraph_signoff.errors import (
     TicketClosed,
 )
 from langgraph_signoff.law.case import Case
-from langgraph_signoff.ledger.entries import Draft
-from langgraph_signoff.vocabulary import Answer, Requirements, Ruling, Standing, Verdict
+from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Requirements, Ruling, Standing, Verdict
 
 People = Mapping[str, frozenset[str]] | None
 """Who is known, with their groups; None: anybody's name is accepted."""
@@ -156,13 +156,18 @@ def silence(case: Case, now: datetime) -> list[Draft]:
     return [Draft("told_unknown", {})]
 
 
+def names_digest(given: str, digest: str) -> bool:
+    """Whether somebody names this digest: in full, or by its first characters as they were shown."""
+    return given == digest or (len(given) >= SHORTEST_DIGEST and digest.startswith(given.lower()))
+
+
 def hear(case: Case, say: Say, people: People) -> None:
     """Checks who speaks, about what, and when. Raises the `DecisionRefused` that says why not, if that is all it takes."""
     _pending(case)
     _named(say, people)
-    if say.digest != case.digest:
+    if not names_digest(say.digest, case.digest):
         raise NotWhatYouSaw(
-            f"ticket {case.id[:12]} now has digest {case.digest[:12]}, not {say.digest[:12] or 'none'}; show it again, then decide"
+            f"ticket {case.id[:12]} now has digest {case.digest[:16]}, not {say.digest[:16] or 'none'}; show it again, then decide"
         )
     if say.generation not in (None, case.generation):
         raise NotWhatYouSaw(
@@ -217,4 +222,10 @@ def _decided(
 ) -> Draft:
     groups = sorted(people[say.by]) if people is not None else []
     body = {"verdict": str(say.verdict), "by": say.by, "generation": case.generation, "groups": groups, **(more or {})}
-    return Draft("decided", body, {"reason": say.reason, "digest": say.digest, "seen": say.seen, **(words or {})})
+    return Draft(
+        "decided", body, {"reason": say.reason, "digest": _named_in_full(case, say), "seen": say.seen, **(words or {})}
+    )
+
+
+def _named_in_full(case: Case, say: Say) -> str:
+    return case.digest if names_digest(say.digest, case.digest) else say.digest

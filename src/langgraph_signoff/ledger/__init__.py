@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from langgraph_signoff.ledger.entries import Draft, Entry, Lease, Row, link, moment, stamp
+from langgraph_signoff.entries import Draft, Entry, Lease, Row, link, moment, stamp
 
 __all__ = ["Draft", "Entry", "Lease", "Ledger", "Query", "Row", "link", "moment", "open_ledger", "stamp"]
 

@@ -17,9 +17,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from langgraph_signoff.entries import Entry, Lease, Row
 from langgraph_signoff.errors import LedgerCorrupt, LedgerError, LedgerUnavailable, LedgerVersion, StaleTicket
 from langgraph_signoff.ledger import Query
-from langgraph_signoff.ledger.entries import Entry, Lease, Row
 
 APPLICATION_ID = 0x5160FF  # marks the file as ours
 BUSY_TIMEOUT = 5.0  # seconds that a writer waits for another one

@@ -278,7 +278,6 @@ def _denial(ruling: Ruling, reason_code: str) -> Ruling:
 
 
 def _about(case: Case) -> CurrentAction:
-    approvers = (by for by, verdict in case.verdicts().items() if verdict is not Verdict.REJECT)
     return CurrentAction(
         ticket_id=case.id,
         key=f"{case.id}-{case.generation}",
@@ -286,7 +285,7 @@ def _about(case: Case) -> CurrentAction:
         args=case.parsed,
         thread_id=case.opening["thread_id"],
         attempt=max(1, case.attempts),
-        approved_by=tuple(approvers),
+        approved_by=case.approvers,
     )
 
 
