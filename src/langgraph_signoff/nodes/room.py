@@ -10,6 +10,7 @@ from copy import copy
 from functools import partial
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import set_config_context
 from langgraph.config import get_config
 
@@ -41,3 +42,8 @@ def room(workers: int | None = None) -> Iterator[Context]:
 
 
 _CALL = "__pregel_call"
+
+
+def can_call_tasks(config: RunnableConfig) -> bool:
+    """Whether this runs inside a graph; a node that is called by itself has no tasks, and nothing in it can pause."""
+    return _CALL in config.get("configurable", {})

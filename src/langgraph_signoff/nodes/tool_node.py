@@ -24,7 +24,7 @@ from pydantic.v1 import ValidationError as ValidationErrorV1
 from langgraph_signoff.nodes.gated_tool import PASSAGE, GatedTool, Passage, arun_inside, run_inside
 from langgraph_signoff.nodes.heart import Heart
 from langgraph_signoff.nodes.messages import RecordedFailure
-from langgraph_signoff.nodes.room import room
+from langgraph_signoff.nodes.room import can_call_tasks, room
 from langgraph_signoff.nodes.schema import Refused
 from langgraph_signoff.nodes.steps import adrive, drive
 from langgraph_signoff.nodes.turn import (
@@ -97,7 +97,7 @@ class GatedToolNode(ToolNode):
         passage = self._passage(input, config, runtime)
         run_inside(passage, partial(drive, self._heart.admit(passage.calls)))
         passage = passage.admitted()
-        if self._may_share(passage):
+        if self._may_share(passage, config):
             return run_inside(passage, lambda: super(GatedToolNode, self)._func(input, config, runtime))
         with room() as context:
             futures = context.run(_started, self._bodies(input, passage, runtime))
@@ -107,15 +107,16 @@ class GatedToolNode(ToolNode):
         passage = self._passage(input, config, runtime)
         await arun_inside(passage, partial(adrive, self._heart.admit(passage.calls)))
         passage = passage.admitted()
-        if self._may_share(passage):
+        if self._may_share(passage, config):
             return await arun_inside(passage, lambda: super(GatedToolNode, self)._afunc(input, config, runtime))
         with room() as context:
             futures = context.run(_started, self._abodies(input, passage, runtime))
             return self._joined([await future for future in futures], input)
 
-    def _may_share(self, passage: Passage) -> bool:
+    def _may_share(self, passage: Passage, config: RunnableConfig) -> bool:
         # A wrapper may yet make a free call one that pauses, and what pauses runs its siblings in the same task again.
-        return all(call.is_free for call in passage.calls) and not (self._is_wrapped and len(passage.calls) > 1)
+        may_pause = self._is_wrapped and len(passage.calls) > 1 and can_call_tasks(config)
+        return not may_pause and all(call.is_free for call in passage.calls)
 
     def _passage(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Passage:
         proposed, kind = self._parse_input(input)
