@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from langgraph_signoff import LedgerError, Signoff
+from langgraph_signoff import LedgerCorrupt, LedgerError, Policy, Signoff
 from langgraph_signoff.audit import verify
-from langgraph_signoff.ledger import open_ledger
+from langgraph_signoff.ledger import Draft, Query, open_ledger
 from support import Clock, agent, open_ticket
 
 PARTS = 8  # of the file, for a machine with several cores
@@ -295,3 +295,41 @@ def test_seals_and_checks_beside_writers_find_nothing_broken(tmp_path: Path) -> 
     assert signoff.verify().broken == []
     assert all(signoff.verify(seal=seal).is_whole for seal in list(sealed - {""})[:3])
     signoff.close()
+
+
+def test_a_policy_that_only_an_earlier_generation_was_ruled_under_is_missed_too(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(Signoff(path, policy=Policy(tools={"send": "review"}))) as signoff:
+        ticket = open_ticket(signoff)
+        first = signoff.policy.version
+    with closing(Signoff(path, policy=Policy(tools={"send": "review", "look": "allow"}))) as signoff:
+        signoff.revise(ticket, by="ana", args={"amount": 6})
+    assert broken(path) == []
+    forge(path, f"DELETE FROM policies WHERE version = '{first}'")
+    assert any(first[:12] in text for text in broken(path))
+
+
+def test_an_allowed_call_that_is_asked_about_after_all_verifies(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(Signoff(path, policy=Policy(tools={"send": "review"}))) as signoff:
+        ticket = open_ticket(signoff, mode="allow", once=True)
+        case, _ = signoff.claims.claim(ticket.id)
+        ruling = case.ruling.model_copy(update={"mode": "review"})
+        edit = {"args": case.args, "parsed": case.parsed, "digest": "0" * 64}
+        signoff.claims.give_back(case, Draft("amended", {"ruling": ruling.model_dump(mode="json")}, {"edit": edit}))
+        assert signoff.ticket(ticket.id).standing == "pending"
+    assert broken(path) == []
+
+
+def test_a_damaged_ticket_keeps_no_other_from_its_end(tmp_path: Path) -> None:
+    path, clock = tmp_path / "ledger.db", Clock()
+    with closing(Signoff(path, clock=clock)) as signoff:
+        damaged, other = open_ticket(signoff), open_ticket(signoff)
+        forge(path, f"UPDATE entries SET body = '[]' WHERE stream = '{damaged.id}'")
+        clock.advance(days=2)
+        with pytest.raises(LedgerCorrupt):
+            signoff.expire()
+        assert signoff.ticket(other.id).standing == "expired"
+        assert signoff.ledger.rows([other.id])[other.id].standing == "expired"
+        with pytest.raises(LedgerCorrupt):
+            signoff.find(Query())

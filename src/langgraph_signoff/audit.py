@@ -207,14 +207,15 @@ def _wrong_row(ledger: Ledger, row: Row, policies: _Policies) -> Iterator[str]:
         if not history:
             yield f"ticket {row.id!s:.12} has a standing but no entries: they were removed"
             return
-        case = law.recorded(history)
-        expected = to_row(case)
+        expected = to_row(law.recorded(history))
+        named = dict.fromkeys(e.body["ruling"]["policy_version"] for e in history if "ruling" in e.body)
     except LedgerError:
         raise
     except Exception as error:  # whatever a changed entry makes of its reader
         yield f"ticket {row.id!s:.12} cannot be read: {error!r}"
         return
-    yield from policies.missing(case.ruling.policy_version)
+    for version in named:
+        yield from policies.missing(version)
     if row != expected:
         yield f"ticket {row.id!s:.12} stands as {row.standing}, but its entries say {expected.standing}"
     if _erased_unasked(history):

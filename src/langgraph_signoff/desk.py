@@ -72,7 +72,11 @@ class Desk:
     def cases(self, ticket_ids: Sequence[str]) -> list[Case]:
         """Several tickets as they stand now, in this order; all of them must exist."""
         histories, now = self.ledger.histories(ticket_ids), self.clock()
-        return [law.fold(histories[ticket_id], now) for ticket_id in ticket_ids]
+        cases = []
+        for ticket_id in ticket_ids:
+            with _readable(ticket_id):
+                cases.append(law.fold(histories[ticket_id], now))
+        return cases
 
     def find_id(self, prefix: str) -> str:
         """The one ticket id that begins so. Raises UnknownTicket if there is none, or more than one."""
@@ -136,15 +140,24 @@ class Desk:
         raise StaleTicket(ticket_id, entry.seq)
 
     def expire(self) -> list[str]:
-        """Writes down every end that silence has brought by now; the threads to wake, each once. Idempotent."""
+        """Writes down every end that silence has brought by now; the threads to wake, each once. Idempotent.
+
+        A ticket that cannot be read keeps no other from its end: LedgerCorrupt is raised after all of them.
+        """
         threads: dict[str, None] = {}
+        damage: LedgerCorrupt | None = None
         query = Query(due_before=stamp(self.clock()), limit=500)
         while rows := self.ledger.find(query):
             for row in rows:
-                self.write(row.id, _nothing)
-                threads[row.thread_id] = None
+                try:
+                    self.write(row.id, _nothing)
+                    threads[row.thread_id] = None
+                except LedgerCorrupt as error:
+                    damage = damage or error
             # Onwards, not from the start: a clock that jumped back meanwhile leaves some of them as they are.
             query = replace(query, after=rows[-1])
+        if damage:
+            raise damage
         return list(threads)
 
     def counts(self, thread_id: str, message_id: str, siblings: Iterable[str] = ()) -> Counts:

@@ -44,7 +44,8 @@ PUT_ROW = f"""
     INSERT INTO standings ({_ROW}) VALUES ({", ".join("?" * len(fields(Row)))})
     ON CONFLICT (id) DO UPDATE SET
         standing = excluded.standing, due_at = excluded.due_at, queue = excluded.queue, priority = excluded.priority,
-        reason_code = excluded.reason_code, seq = excluded.seq, told = excluded.told
+        reason_code = excluded.reason_code, seq = excluded.seq, reviewed = excluded.reviewed,
+        told = excluded.told
 """
 READ_POLICY = "SELECT document FROM policies WHERE version = ?"
 READ_POLICIES = "SELECT version, document FROM policies ORDER BY version"
