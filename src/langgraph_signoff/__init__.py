@@ -1,5 +1,7 @@
 """Puts a human decision in front of the actions a LangGraph agent must not take alone."""
 
+from langgraph_signoff.audit import Report
+from langgraph_signoff.entries import Entry
 from langgraph_signoff.errors import (
     DecisionRefused,
     GraphRefused,
@@ -23,6 +25,7 @@ from langgraph_signoff.errors import (
     UnknownThread,
     UnknownTicket,
 )
+from langgraph_signoff.ledger import Query
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.signoff import Signoff
 from langgraph_signoff.vocabulary import (
@@ -32,6 +35,7 @@ from langgraph_signoff.vocabulary import (
     Decision,
     Happened,
     Outcome,
+    Probe,
     Requirements,
     Risk,
     Ruling,
@@ -47,6 +51,7 @@ __all__ = [
     "CurrentAction",
     "Decision",
     "DecisionRefused",
+    "Entry",
     "GraphRefused",
     "Happened",
     "IncompleteDecision",
@@ -60,6 +65,9 @@ __all__ = [
     "Outcome",
     "Policy",
     "PolicyError",
+    "Probe",
+    "Query",
+    "Report",
     "Requirements",
     "RevisionRefused",
     "Risk",

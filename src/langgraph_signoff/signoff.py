@@ -16,7 +16,7 @@ from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, open_ledger, s
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.revision import revise
 from langgraph_signoff.view import to_ticket
-from langgraph_signoff.vocabulary import Answer, CurrentAction, Json, Run, Standing, Ticket, Verdict
+from langgraph_signoff.vocabulary import Answer, CurrentAction, Json, Probe, Run, Standing, Ticket, Verdict
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from langgraph.runtime import Runtime
 
     from langgraph_signoff.audit import Report
-    from langgraph_signoff.nodes.heart import Heart, Probe
+    from langgraph_signoff.nodes.heart import Heart
     from langgraph_signoff.nodes.tool_node import GatedToolNode
 
 

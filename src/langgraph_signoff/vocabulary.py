@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -244,7 +244,9 @@ class Ticket(Word):
     queue: str
     priority: int
     opened_at: datetime
-    due_at: datetime | None
+    due_at: datetime | None = Field(
+        description="When silence changes the standing: a pending one expires, an approved one lapses, a doubt goes unanswered."
+    )
     reason_code: str
     rule: str
     policy_version: str
@@ -284,6 +286,10 @@ class Ticket(Word):
         from langgraph_signoff.render import ticket_text
 
         return ticket_text(self)
+
+
+Probe = Callable[[CurrentAction], Happened | Answer | None]
+"""Asked whether a call whose runner died has happened: `Happened(result)`, `Answer.DID_NOT_HAPPEN`, or None for unknown."""
 
 
 _NOT_SHOWN = {"standing", "seq", "decisions", "approved_by", "outcome", "erased", "options"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -23,10 +23,7 @@ from langgraph_signoff.nodes.payload import pause
 from langgraph_signoff.nodes.steps import Ask, Hear, Io, Sleep, Steps, Unheard, Work
 from langgraph_signoff.nodes.turn import Call, identified
 from langgraph_signoff.policy import Policy
-from langgraph_signoff.vocabulary import Answer, Counts, CurrentAction, Happened, Ruling, Standing, Verdict
-
-Probe = Callable[[CurrentAction], Happened | Answer | None]
-"""Asked whether a call whose runner died has happened: `Happened(result)`, `Answer.DID_NOT_HAPPEN`, or None for unknown."""
+from langgraph_signoff.vocabulary import Answer, Counts, CurrentAction, Happened, Probe, Ruling, Standing, Verdict
 
 CURRENT: ContextVar[CurrentAction | None] = ContextVar("signoff_current_action", default=None)
 
