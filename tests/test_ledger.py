@@ -323,9 +323,10 @@ def test_erased_words_are_gone_from_the_disk(path: Path) -> None:
 
 
 def test_processes_that_open_a_new_ledger_at_once_all_get_it(tmp_path: Path) -> None:
+    places = [(str(tmp_path / f"{n // 4}.db"), f"s{n}") for n in range(1000)]  # four at once open each file
     with multiprocessing.get_context("fork").Pool(4) as pool:
-        found = pool.starmap(_open_and_write, [(str(tmp_path / "ledger.db"), f"s{n}") for n in range(16)], chunksize=1)
-    assert found == [1] * 16
+        found = pool.starmap(_open_and_write, places, chunksize=1)
+    assert found == [1] * len(places)
 
 
 def _open_and_write(place: str, stream: str) -> int:

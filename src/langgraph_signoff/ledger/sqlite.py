@@ -59,6 +59,10 @@ READ_ROWS = f"SELECT {_ROW} FROM standings WHERE id IN (SELECT value FROM json_e
 READ_ALL_ROWS = f"SELECT {_ROW} FROM standings WHERE id > ? ORDER BY id LIMIT 1000"
 REPLACE_ROW = f"INSERT OR REPLACE INTO standings ({_ROW}) VALUES ({', '.join('?' * len(fields(Row)))})"
 ERASE = "UPDATE contents SET salt = NULL, data = NULL WHERE data IS NOT NULL AND hash IN (SELECT content FROM entries WHERE stream = ?)"
+READ_FORMAT = """
+    SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)
+    FROM pragma_user_version, pragma_application_id
+"""
 READ_SCHEMA = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
 
 
@@ -302,13 +306,13 @@ def _migrate(db: sqlite3.Connection, path: str) -> None:
 
 
 def _version(db: sqlite3.Connection, path: str, known: int) -> int:
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    ours = db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-    if not ours and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    # One statement, so one snapshot: another process may be making the tables just now.
+    version, application, tables = db.execute(READ_FORMAT).fetchone()
+    if tables and application != APPLICATION_ID:
         raise LedgerCorrupt(f"{path} is an SQLite file of another program; name a file of its own for the ledger")
     if version > known:
         raise LedgerVersion(f"{path} has format {version}, this version reads up to {known}; upgrade langgraph-signoff")
-    return version
+    return int(version)
 
 
 @functools.cache
