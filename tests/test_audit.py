@@ -179,7 +179,7 @@ def renumbered(where: str) -> list[str]:
         "DELETE FROM entries WHERE stream IN (SELECT stream FROM gone)",
         "CREATE TEMP TABLE kept AS SELECT * FROM entries ORDER BY position",
         "DELETE FROM entries",
-        "INSERT INTO entries SELECT rowid, stream, seq, at, kind, body, content, prev, hash FROM kept ORDER BY rowid",
+        "INSERT INTO entries SELECT rowid, stream, seq, at, kind, body, contents_hash, prev, hash FROM kept ORDER BY rowid",
     ]
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from langgraph_signoff import law
 from langgraph_signoff.desk import to_row
-from langgraph_signoff.entries import content_hash, entry_hash
+from langgraph_signoff.entries import hash_contents, hash_entry
 from langgraph_signoff.errors import LedgerError, StaleTicket
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Row, link
 
@@ -111,17 +111,19 @@ def _check_entries(ledger: Ledger, seals: _Seals, report: Report) -> dict[str, H
 def _wrong_with(entry: Entry, head: Head) -> Iterator[str]:
     if (entry.seq, entry.prev) != (head[0] + 1, head[1]):
         yield f"{_name(entry)} does not follow the entry before it"
-    if entry.hash != entry_hash(entry.stream, entry.seq, entry.at, entry.kind, entry.text, entry.content, entry.prev):
+    if entry.hash != hash_entry(
+        entry.stream, entry.seq, entry.at, entry.kind, entry.body_json, entry.contents_hash, entry.prev
+    ):
         yield f"{_name(entry)} was changed: its hash is not that of what it says"
-    if entry.data is not None and content_hash(entry.salt or "", entry.data) != entry.content:
+    if entry.contents_json is not None and hash_contents(entry.salt or "", entry.contents_json) != entry.contents_hash:
         yield f"{_name(entry)} has contents that were changed"
-    if (entry.data is None) != (entry.salt is None):
+    if (entry.contents_json is None) != (entry.salt is None):
         yield f"{_name(entry)} has contents that were half erased"
 
 
 def _is_sound(entry: Entry) -> bool:
     # Damage can make anything of a text or a number.
-    texts = (entry.stream, entry.at, entry.kind, entry.text, entry.prev, entry.hash, entry.content)
+    texts = (entry.stream, entry.at, entry.kind, entry.body_json, entry.prev, entry.hash, entry.contents_hash)
     return type(entry.seq) is int and all(type(text) is str for text in texts)
 
 

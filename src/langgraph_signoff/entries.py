@@ -16,39 +16,39 @@ from langgraph_signoff.canonical import plain_json
 class Entry:
     """One thing that happened, chained to the one before it in its stream.
 
-    `body` stays for ever. `contents` is what people may have erased; then it is None and `erased` is true. `text`, `salt`
-    and `data` are the stored forms that the hashes were taken over.
+    `body` stays for ever. `contents` is what people may have erased; then it is None and `erased` is true. `body_json`,
+    `salt` and `contents_json` are the stored forms that the hashes were taken over.
     """
 
     stream: str
     seq: int
     at: str
     kind: str
-    text: str
+    body_json: str
     prev: str
     hash: str
-    content: str = ""
+    contents_hash: str = ""
     salt: str | None = None
-    data: str | None = None
+    contents_json: str | None = None
 
     @property
     def body(self) -> dict[str, Any]:
         """The open part, parsed."""
-        return json.loads(self.text)  # type: ignore[no-any-return]  # written by `link`, always an object
+        return json.loads(self.body_json)  # type: ignore[no-any-return]  # written by `link`, always an object
 
     @property
     def contents(self) -> dict[str, Any]:
         """The erasable part, parsed; empty when there is none or it was erased."""
-        return json.loads(self.data) if self.data else {}
+        return json.loads(self.contents_json) if self.contents_json else {}
 
     @property
     def erased(self) -> bool:
         """Whether there was an erasable part and it is gone."""
-        return bool(self.content) and self.data is None
+        return bool(self.contents_hash) and self.contents_json is None
 
     def without_contents(self) -> Entry:
         """The entry as it is once its erasable part is erased."""
-        return replace(self, salt=None, data=None)
+        return replace(self, salt=None, contents_json=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +115,21 @@ def link(stream: str, last: Entry | None, drafts: list[Draft], now: datetime) ->
 
 def _link(stream: str, last: Entry | None, draft: Draft, at: str) -> Entry:
     seq, prev = (last.seq + 1, last.hash) if last else (1, "")
-    text = plain_json(draft.body)
-    salt, data, content = None, None, ""
+    body = plain_json(draft.body)
+    salt, contents, contents_hash = None, None, ""
     if draft.contents is not None:
-        salt, data = secrets.token_hex(16), plain_json(draft.contents)
-        content = content_hash(salt, data)
-    digest = entry_hash(stream, seq, at, draft.kind, text, content, prev)
-    return Entry(stream, seq, at, draft.kind, text, prev, digest, content, salt, data)
+        salt, contents = secrets.token_hex(16), plain_json(draft.contents)
+        contents_hash = hash_contents(salt, contents)
+    hash_ = hash_entry(stream, seq, at, draft.kind, body, contents_hash, prev)
+    return Entry(stream, seq, at, draft.kind, body, prev, hash_, contents_hash, salt, contents)
 
 
-def content_hash(salt: str, data: str) -> str:
+def hash_contents(salt: str, contents_json: str) -> str:
     """SHA-256 in hex of erasable contents, salted so that they cannot be guessed from it."""
-    return hashlib.sha256(f"{salt}\n{data}".encode()).hexdigest()
+    return hashlib.sha256(f"{salt}\n{contents_json}".encode()).hexdigest()
 
 
-def entry_hash(stream: str, seq: int, at: str, kind: str, text: str, content: str, prev: str) -> str:
+def hash_entry(stream: str, seq: int, at: str, kind: str, body_json: str, contents_hash: str, prev: str) -> str:
     """SHA-256 in hex over every stored field of an entry, each field's length included."""
-    fields = (stream, str(seq), at, kind, text, content, prev)
+    fields = (stream, str(seq), at, kind, body_json, contents_hash, prev)
     return hashlib.sha256("".join(f"{len(field)}:{field}," for field in fields).encode()).hexdigest()

@@ -20,13 +20,13 @@ SCHEMA = {"type": "object", "properties": {"to": {"type": "string"}, "amount": {
 
 PAGE = """
     SELECT * FROM (SELECT id FROM standings WHERE standing = 'pending' ORDER BY priority DESC, due_at, id LIMIT 50) page
-    JOIN entries ON stream = page.id LEFT JOIN contents ON contents.hash = content
+    JOIN entries ON stream = page.id LEFT JOIN contents ON contents.hash = contents_hash
 """
 # Copies of one ticket under other ids: a million real openings would take minutes and read the same.
 COPY_ENTRIES = """
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
-    INSERT INTO entries (stream, seq, at, kind, body, content, prev, hash)
-    SELECT printf('%032x', i * 2654435761), seq, at, kind, body, content, prev, hash FROM n, entries WHERE stream = ?
+    INSERT INTO entries (stream, seq, at, kind, body, contents_hash, prev, hash)
+    SELECT printf('%032x', i * 2654435761), seq, at, kind, body, contents_hash, prev, hash FROM n, entries WHERE stream = ?
 """
 COPY_ROWS = """
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
@@ -108,7 +108,7 @@ def decision_figures(folder: Path, *, rounds: int) -> list[Figure]:
         bare.execute("BEGIN IMMEDIATE")
         bare.execute("INSERT INTO contents (hash, salt, data) VALUES (?, ?, ?)", (id_ * 2, "s" * 32, "x" * 200))
         bare.execute(
-            "INSERT INTO entries (stream, seq, at, kind, body, content, prev, hash) VALUES (?, 2, ?, 'bare', ?, ?, ?, ?)",
+            "INSERT INTO entries (stream, seq, at, kind, body, contents_hash, prev, hash) VALUES (?, 2, ?, 'bare', ?, ?, ?, ?)",
             (id_, "2026-01-01T00:00:00.000000Z", "x" * 200, id_ * 2, "p" * 64, "h" * 64),
         )
         bare.execute("UPDATE standings SET standing = 'bare', due_at = '2027' WHERE id = ?", (id_,))

@@ -153,14 +153,14 @@ _FIRST_STANDING = {"allow": Standing.APPROVED, "review": Standing.PENDING, "deny
 
 
 @functools.lru_cache(maxsize=512)
-def _opening(text: str, data: str | None) -> tuple[dict[str, Any], dict[str, Any], Ruling]:
+def _opening(body_json: str, contents_json: str | None) -> tuple[dict[str, Any], dict[str, Any], Ruling]:
     # A ticket is read at every step of its life, and its first entry never changes.
-    body = json.loads(text)
-    return body, json.loads(data) if data else {}, Ruling.model_validate(body["ruling"])
+    body = json.loads(body_json)
+    return body, json.loads(contents_json) if contents_json else {}, Ruling.model_validate(body["ruling"])
 
 
 def _opened(entry: Entry) -> Case:
-    body, contents, ruling = _opening(entry.text, entry.data)
+    body, contents, ruling = _opening(entry.body_json, entry.contents_json)
     at = moment(entry.at)
     action = contents.get("action", {})
     standing = _FIRST_STANDING[ruling.mode]

@@ -26,17 +26,19 @@ BUSY_TIMEOUT = 5.0  # seconds that a writer waits for another one
 
 _ROW = ", ".join(field.name for field in fields(Row))
 _VALUES = attrgetter(*(field.name for field in fields(Row)))
-_ENTRY = "stream, seq, at, kind, body, prev, entries.hash, content, salt, data"
+_ENTRY = "stream, seq, at, kind, body, prev, entries.hash, contents_hash, salt, data"
 
 READ_HISTORY = (
-    f"SELECT {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = content WHERE stream = ? ORDER BY seq"
+    f"SELECT {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = contents_hash WHERE stream = ? ORDER BY seq"
 )
 READ_HISTORIES = f"""
-    SELECT {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = content
+    SELECT {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = contents_hash
     WHERE stream IN ({{}}) ORDER BY stream, seq
 """
-READ_ENTRIES = f"SELECT position, {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = content WHERE position > ? ORDER BY position LIMIT 1000"
-ADD_ENTRY = "INSERT INTO entries (stream, seq, at, kind, body, prev, hash, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+READ_ENTRIES = f"SELECT position, {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = contents_hash WHERE position > ? ORDER BY position LIMIT 1000"
+ADD_ENTRY = (
+    "INSERT INTO entries (stream, seq, at, kind, body, prev, hash, contents_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 ADD_CONTENTS = "INSERT INTO contents (hash, salt, data) VALUES (?, ?, ?)"
 ADD_POLICY = "INSERT OR IGNORE INTO policies (version, document) VALUES (?, ?)"
 # Only what can change is set: SQLite rewrites every index whose column is named.
@@ -58,7 +60,7 @@ TALLY = "SELECT tool, standing, count(*) FROM standings WHERE thread_id = ? AND 
 READ_ROWS = f"SELECT {_ROW} FROM standings WHERE id IN (SELECT value FROM json_each(?))"
 READ_ALL_ROWS = f"SELECT {_ROW} FROM standings WHERE id > ? ORDER BY id LIMIT 1000"
 REPLACE_ROW = f"INSERT OR REPLACE INTO standings ({_ROW}) VALUES ({', '.join('?' * len(fields(Row)))})"
-ERASE = "UPDATE contents SET salt = NULL, data = NULL WHERE data IS NOT NULL AND hash IN (SELECT content FROM entries WHERE stream = ?)"
+ERASE = "UPDATE contents SET salt = NULL, data = NULL WHERE data IS NOT NULL AND hash IN (SELECT contents_hash FROM entries WHERE stream = ?)"
 READ_FORMAT = """
     SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)
     FROM pragma_user_version, pragma_application_id
@@ -100,11 +102,11 @@ class SqliteLedger:
             db.executemany(PUT_ROW, map(_VALUES, rows))
 
     def _add(self, db: sqlite3.Connection, entry: Entry) -> None:
-        values = (entry.stream, entry.seq, entry.at, entry.kind, entry.text, entry.prev, entry.hash, entry.content)
+        chained = (entry.prev, entry.hash, entry.contents_hash)
         try:
-            db.execute(ADD_ENTRY, values)
-            if entry.content:
-                db.execute(ADD_CONTENTS, (entry.content, entry.salt, entry.data))
+            db.execute(ADD_ENTRY, (entry.stream, entry.seq, entry.at, entry.kind, entry.body_json, *chained))
+            if entry.contents_hash:
+                db.execute(ADD_CONTENTS, (entry.contents_hash, entry.salt, entry.contents_json))
         except sqlite3.IntegrityError as error:
             raise StaleTicket(entry.stream, entry.seq) from error
 

@@ -1,14 +1,14 @@
 -- The record: append-only entries, chained by stream.
 CREATE TABLE entries (
-    position INTEGER PRIMARY KEY,
-    stream   TEXT    NOT NULL,
-    seq      INTEGER NOT NULL,
-    at       TEXT    NOT NULL,
-    kind     TEXT    NOT NULL,
-    body     TEXT    NOT NULL,
-    content  TEXT    NOT NULL DEFAULT '',
-    prev     TEXT    NOT NULL,
-    hash     TEXT    NOT NULL,
+    position      INTEGER PRIMARY KEY,
+    stream        TEXT    NOT NULL,
+    seq           INTEGER NOT NULL,
+    at            TEXT    NOT NULL,
+    kind          TEXT    NOT NULL,
+    body          TEXT    NOT NULL,
+    contents_hash TEXT    NOT NULL DEFAULT '',
+    prev          TEXT    NOT NULL,
+    hash          TEXT    NOT NULL,
     UNIQUE (stream, seq)
 ) STRICT;
 
