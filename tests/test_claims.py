@@ -21,7 +21,7 @@ import pytest
 
 from langgraph_signoff import LedgerUnavailable, Signoff, Standing, liveness
 from langgraph_signoff.ledger import Draft, stamp
-from langgraph_signoff.ledger import sqlite as backend
+from langgraph_signoff.ledger import sqlite_file as backend
 from support import Clock, agent, open_ticket
 
 LEASE = 0.5
@@ -64,7 +64,7 @@ import sys, time
 from langgraph_signoff import Signoff
 signoff = Signoff(sys.argv[1], lease=float(sys.argv[3]))
 if sys.argv[2].startswith("thread:"):
-    print(signoff.claims.take(sys.argv[2][7:]), flush=True)
+    print(signoff.leases.take(sys.argv[2]), flush=True)
 else:
     print(signoff.claims.claim(sys.argv[2])[1], flush=True)
 time.sleep(60)
@@ -121,7 +121,7 @@ def test_a_running_claim_is_kept_for_as_long_as_it_runs(path: Path, signoff: Sig
     until(lambda: first(f"claim:{id_}:1"))
     began = first(f"claim:{id_}:1")
     until(lambda: first(f"claim:{id_}:1") != began)
-    with closing(door(path)) as other:  # in the same process, with a keeper of its own
+    with closing(door(path)) as other:  # in the same process, with leases of its own
         assert other.claims.claim(id_) == (other.desk.case(id_), False)
     signoff.claims.record(case, Standing.EXECUTED, {})
     until(lambda: first(f"claim:{id_}:1") is None)
@@ -247,7 +247,7 @@ def test_a_child_does_not_keep_alive_what_its_parent_held(path: Path, signoff: S
             runner = door(path)
             assert runner.claims.claim(id_)[1]
             if os.fork() == 0:
-                runner.claims.take("another thread")  # the child keeps something of its own
+                runner.leases.take("thread:another thread")  # the child keeps something of its own
                 os.write(writing, b"x")
                 time.sleep(8)
             else:
@@ -307,29 +307,29 @@ def test_a_run_whose_outcome_was_owed_finishes_with_the_result(path: Path, monke
 
 def test_a_thread_is_held_by_one_at_a_time(path: Path, signoff: Signoff) -> None:
     with closing(door(path)) as other:
-        assert signoff.claims.take("t")
-        assert not signoff.claims.take("t")
-        assert not other.claims.take("t")
-        assert other.claims.take("u")
-        signoff.claims.let_go("t")
-        assert other.claims.take("t")
+        assert signoff.leases.take("thread:t")
+        assert not signoff.leases.take("thread:t")
+        assert not other.leases.take("thread:t")
+        assert other.leases.take("thread:u")
+        signoff.leases.drop("thread:t")
+        assert other.leases.take("thread:t")
 
 
 def test_a_thread_of_a_killed_holder_is_free_and_one_of_a_living_holder_is_not(path: Path, signoff: Signoff) -> None:
     with holder(path, "thread:t", lease=60) as process:
-        assert not signoff.claims.take("t")
+        assert not signoff.leases.take("thread:t")
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert signoff.claims.take("t")
+        assert signoff.leases.take("thread:t")
 
 
 def test_a_thread_that_is_held_is_kept(path: Path, signoff: Signoff) -> None:
-    assert signoff.claims.take("t")
+    assert signoff.leases.take("thread:t")
     first = signoff.ledger.lease("thread:t")
     assert first
     until(lambda: (now := signoff.ledger.lease("thread:t")) and now.until > first.until)
     assert stamp(signoff.desk.clock() + timedelta(seconds=LEASE)) >= first.until
-    signoff.claims.let_go("t")
+    signoff.leases.drop("thread:t")
     until(lambda: signoff.ledger.lease("thread:t") is None)
 
 

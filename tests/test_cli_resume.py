@@ -244,11 +244,11 @@ def test_a_thread_that_somebody_runs_is_busy(shop: Shop) -> None:
     [ticket] = shop.pause("t")
     signoff = shop.signoff
     signoff.approve(signoff.ticket(ticket), by="ana")
-    assert signoff.claims.take("t")
+    assert signoff.leases.take("thread:t")
     try:
         assert refused(shop.run("resume", "--thread", "t"), 6, "somebody else")
     finally:
-        signoff.claims.let_go("t")
+        signoff.leases.drop("thread:t")
     assert shop.run("resume", "--thread", "t").code == 0
 
 

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from langgraph_signoff import LedgerCorrupt, LedgerError, LedgerUnavailable, LedgerVersion, Signoff, StaleTicket
 from langgraph_signoff.desk import Desk
 from langgraph_signoff.ledger import Draft, Entry, Lease, Ledger, Query, Row, link, open_ledger, stamp
-from langgraph_signoff.ledger import sqlite as backend
+from langgraph_signoff.ledger import sqlite_file as backend
 from support import NOW, Clock, agent, open_ticket, opening
 
 BACKENDS: dict[str, Callable[[Path], str]] = {"sqlite": lambda folder: str(folder / "ledger.db")}

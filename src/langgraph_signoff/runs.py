@@ -113,15 +113,15 @@ def _resume(
 
 
 def _alone(signoff: Signoff, thread_id: str, steps: Callable[[], Steps[Run]]) -> Steps[Run]:
-    end = time.monotonic() + signoff.claims.wait
-    while not (yield Io(partial(signoff.claims.take, thread_id))):
+    name, end = f"thread:{thread_id}", time.monotonic() + signoff.claims.wait
+    while not (yield Io(partial(signoff.leases.take, name))):
         if time.monotonic() > end:
             raise StillRunning(f"thread {thread_id!r} is being run by somebody else; try again later")
         yield Sleep(_POLL)
     try:
         return (yield from steps())
     finally:
-        yield Io(partial(signoff.claims.let_go, thread_id))
+        yield Io(partial(signoff.leases.drop, name))
 
 
 def _wake(

@@ -12,6 +12,7 @@ from langgraph_signoff.claims import Claims
 from langgraph_signoff.desk import Clock, Desk, utc_now
 from langgraph_signoff.errors import IncompleteDecision
 from langgraph_signoff.law import Case, Say
+from langgraph_signoff.leases import Leases
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, open_ledger, stamp
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.revision import revise
@@ -52,7 +53,8 @@ class Signoff:
         self._requester = requester
         self._recorded: dict[str, Policy] = {}
         self.desk = Desk(self.ledger, clock=clock)
-        self.claims = Claims(self.desk, lease=lease, wait=wait)
+        self.leases = Leases(self.ledger, self.desk.clock, seconds=lease)
+        self.claims = Claims(self.desk, self.leases, wait=wait)
 
     @cached_property
     def policy(self) -> Policy:

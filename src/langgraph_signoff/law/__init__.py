@@ -1,6 +1,8 @@
 """Review: what a ticket's history permits, who may decide, and what time does. Pure."""
 
-from langgraph_signoff.law.case import Case, Claim, advance, fold, recorded, ruled_again, standing, stricter
+from langgraph_signoff.law.case import Case, Claim
+from langgraph_signoff.law.history import advance, fold, recorded, standing
+from langgraph_signoff.law.strictness import ruled_again, stricter
 from langgraph_signoff.law.verdicts import (
     Edit,
     People,

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import sqlite3
 import threading
-import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from importlib import resources
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 from langgraph_signoff.entries import Entry, Lease, Row
-from langgraph_signoff.errors import LedgerCorrupt, LedgerError, LedgerUnavailable, LedgerVersion, StaleTicket
+from langgraph_signoff.errors import LedgerCorrupt, StaleTicket
 from langgraph_signoff.ledger import Query
-
-APPLICATION_ID = 0x5160FF  # marks the file as ours
-BUSY_TIMEOUT = 5.0  # seconds that a writer waits for another one
+from langgraph_signoff.ledger.sqlite_file import FAILURES, connect, has_our_schema, translate
 
 _ROW = ", ".join(field.name for field in fields(Row))
 _VALUES = attrgetter(*(field.name for field in fields(Row)))
@@ -61,11 +55,6 @@ READ_ROWS = f"SELECT {_ROW} FROM standings WHERE id IN (SELECT value FROM json_e
 READ_ALL_ROWS = f"SELECT {_ROW} FROM standings WHERE id > ? ORDER BY id LIMIT 1000"
 REPLACE_ROW = f"INSERT OR REPLACE INTO standings ({_ROW}) VALUES ({', '.join('?' * len(fields(Row)))})"
 ERASE = "UPDATE contents SET salt = NULL, data = NULL WHERE data IS NOT NULL AND hash IN (SELECT contents_hash FROM entries WHERE stream = ?)"
-READ_FORMAT = """
-    SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)
-    FROM pragma_user_version, pragma_application_id
-"""
-READ_SCHEMA = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
 
 
 class SqliteLedger:
@@ -204,7 +193,9 @@ class SqliteLedger:
     def check(self) -> list[str]:
         """Damage that SQLite finds, and a schema that is not the one this version makes."""
         damage = [row[0] for row in self._read("PRAGMA integrity_check", ()) if row[0] != "ok"]
-        if self._read(READ_SCHEMA, ()) != _schema_made_by(*migrations()):
+        with self._lock, self._errors():
+            ours = has_our_schema(self._connection())
+        if not ours:
             damage.append("the tables, indexes or triggers are not those that this version made")
         return damage
 
@@ -236,12 +227,12 @@ class SqliteLedger:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, UnicodeDecodeError, *_NO_VALUE) as error:
-            raise _translate(error, self.path) from error
+        except FAILURES as error:
+            raise translate(error, self.path) from error
 
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
-            self._db = _connect(self.path)
+            self._db = connect(self.path)
         return self._db
 
 
@@ -264,88 +255,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-    try:
-        _version(db, path, len(migrations()))  # before anything is written into a file that may be somebody else's
-        _use_wal(db, path)
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA secure_delete = ON")
-        _migrate(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _use_wal(db: sqlite3.Connection, path: str) -> None:
-    # The busy timeout does not cover the change of journal mode, and two processes may meet in it.
-    end = time.monotonic() + BUSY_TIMEOUT
-    while (mode := db.execute("PRAGMA journal_mode").fetchone()[0]) != "wal":
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > end:
-                raise
-        if time.monotonic() > end:
-            raise LedgerUnavailable(f"{path} cannot be shared (journal mode {mode}, not WAL); put it on a local disk")
-        time.sleep(0.01)
-
-
-def _migrate(db: sqlite3.Connection, path: str) -> None:
-    steps = migrations()
-    if _version(db, path, len(steps)) == len(steps):
-        return
-    db.execute("BEGIN IMMEDIATE")
-    for number in range(_version(db, path, len(steps)), len(steps)):
-        for statement in _statements(steps[number]):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {number + 1}")
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    db.execute("COMMIT")
-
-
-def _version(db: sqlite3.Connection, path: str, known: int) -> int:
-    # One statement, so one snapshot: another process may be making the tables just now.
-    version, application, tables = db.execute(READ_FORMAT).fetchone()
-    if tables and application != APPLICATION_ID:
-        raise LedgerCorrupt(f"{path} is an SQLite file of another program; name a file of its own for the ledger")
-    if version > known:
-        raise LedgerVersion(f"{path} has format {version}, this version reads up to {known}; upgrade langgraph-signoff")
-    return int(version)
-
-
-@functools.cache
-def migrations() -> list[str]:
-    """The numbered SQL files, in order."""
-    folder = resources.files("langgraph_signoff.ledger") / "migrations" / "sqlite"
-    return [
-        file.read_text("utf-8")
-        for file in sorted(folder.iterdir(), key=lambda file: file.name)
-        if file.name.endswith(".sql")
-    ]
-
-
-def _statements(script: str) -> Iterator[str]:
-    # `executescript` would commit half-way; a statement may hold semicolons of its own.
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
-@functools.cache
-def _schema_made_by(*scripts: str) -> list[tuple[str, str]]:
-    with sqlite3.connect(":memory:") as db:
-        for script in scripts:
-            db.executescript(script)
-        schema = db.execute(READ_SCHEMA).fetchall()
-    db.close()
-    return schema
 
 
 def _row(values: tuple[Any, ...]) -> Row:
@@ -380,43 +289,3 @@ def _conditions(query: Query, *more: str | int) -> tuple[str, list[object]]:
         parts.append("(due_at, id) > (?, ?)" if query.after.due_at else "(due_at IS NOT NULL OR id > ?)")
         values += [query.after.due_at, query.after.id] if query.after.due_at else [query.after.id]
     return " AND ".join(parts) or "1", values
-
-
-# What Python's driver raises for a value that no column can hold.
-_NO_VALUE = (UnicodeEncodeError, OverflowError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
-
-_UNAVAILABLE = frozenset(
-    {
-        sqlite3.SQLITE_AUTH,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_TOOBIG,
-    }
-)
-
-
-def _translate(error: Exception, path: str) -> LedgerError:
-    text = str(error)
-    if isinstance(error, _NO_VALUE):
-        return LedgerUnavailable(f"{path} cannot hold this: {text}; nothing was run")
-    # Our statements are right: where SQLite cannot make sense of one, or of a text that it reads, the file is not.
-    if isinstance(error, UnicodeDecodeError) or (
-        isinstance(error, sqlite3.DatabaseError) and _code(error) not in _UNAVAILABLE
-    ):
-        return LedgerCorrupt(f"{path}: {text}; restore it from a copy")
-    if not Path(path).parent.is_dir():
-        text += f" (there is no folder {Path(path).parent})"
-    return LedgerUnavailable(f"{path}: {text}; nothing was run")
-
-
-def _code(error: sqlite3.Error) -> int:
-    # The low byte; the others tell more of the same. None was given for a text that is no UTF-8.
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF

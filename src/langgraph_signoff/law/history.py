@@ -1,0 +1,240 @@
+"""A ticket's history, folded into a case: pure, and time walks in as an argument."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from langgraph_signoff.entries import Entry, moment
+from langgraph_signoff.law.case import Case, Claim
+from langgraph_signoff.vocabulary import Decision, Outcome, Ruling, Standing, Verdict
+
+
+def standing(history: Sequence[Entry], now: datetime) -> Standing:
+    """What a ticket's history permits at `now`."""
+    return fold(history, now).standing
+
+
+def fold(history: Sequence[Entry], now: datetime) -> Case:
+    """Reads a ticket's history as it stands at `now`; a clock that jumped back does not bring anything back."""
+    case = recorded(history)
+    now = max(now, case.at)
+    ends = case.expires_at
+    if ends is not None and now >= ends:
+        _by_silence(case)
+    return case
+
+
+def recorded(history: Sequence[Entry]) -> Case:
+    """Reads a ticket's history as it was written, without the clock."""
+    case = _opened(history[0])
+    advance(case, history[1:])
+    return case
+
+
+def advance(case: Case, entries: Sequence[Entry]) -> None:
+    """Reads on, in place: what these entries do to a case that was read as it was `recorded`.
+
+    A final standing stays: what comes after it (a late outcome, a comment, an erasure) is on the record and changes nothing.
+    A call that is only recorded has no end: it shows the outcome of its last run.
+    """
+    for entry in entries:
+        case.seq, case.at = entry.seq, moment(entry.at)
+        case.erased = case.erased or entry.erased
+        if not case.standing.is_final or entry.kind in _AFTER_THE_END or case.ruling.only_records:
+            _STEPS[entry.kind](case, entry)
+
+
+def _by_silence(case: Case) -> None:
+    match case.standing:
+        case Standing.PENDING:
+            case.standing = Standing.EXPIRED
+        case Standing.APPROVED:
+            case.standing = Standing.LAPSED
+        case Standing.IN_DOUBT:
+            case.told_unknown = True
+
+
+_FIRST_STANDING = {"allow": Standing.APPROVED, "review": Standing.PENDING, "deny": Standing.DENIED}
+
+
+@functools.lru_cache(maxsize=512)
+def _opening(body_json: str, contents_json: str | None) -> tuple[dict[str, Any], dict[str, Any], Ruling]:
+    # A ticket is read at every step of its life, and its first entry never changes.
+    body = json.loads(body_json)
+    return body, json.loads(contents_json) if contents_json else {}, Ruling.model_validate(body["ruling"])
+
+
+def _opened(entry: Entry) -> Case:
+    body, contents, ruling = _opening(entry.body_json, entry.contents_json)
+    at = moment(entry.at)
+    action = contents.get("action", {})
+    standing = _FIRST_STANDING[ruling.mode]
+    return Case(
+        id=entry.stream,
+        standing=standing,
+        seq=entry.seq,
+        at=at,
+        generation=1,
+        ruling=ruling,
+        requirements=ruling.requirements,
+        opened_at=at,
+        due_at=at + ruling.requirements.window,
+        opening=body,
+        action=action,
+        args=action.get("args", {}),
+        parsed=action.get("parsed", {}),
+        digest=action.get("digest", ""),
+        erased=entry.erased,
+        rounds=body.get("round", 1),
+        previous=body.get("previous"),
+        difference=contents.get("difference", []),
+        siblings=tuple(contents.get("siblings", ())),
+        approved_at=at if standing is Standing.APPROVED else None,
+    )
+
+
+def _decided(case: Case, entry: Entry) -> None:
+    body, contents = entry.body, entry.contents
+    words = {key: contents[key] for key in ("reason", "digest", "seen", "patch") if key in contents}
+    decision = Decision.model_validate(
+        {
+            "verdict": body["verdict"],
+            "by": body["by"],
+            "at": entry.at,
+            "generation": body["generation"],
+            "groups": body["groups"],
+            **words,
+        }
+    )
+    case.decisions.append(decision)
+    if case.standing is not Standing.PENDING:
+        return
+    match decision.verdict:
+        case Verdict.APPROVE | Verdict.REJECT:
+            case.gone = frozenset(body.get("gone", ()))
+            _count(case)
+        case Verdict.REVISE if "ruling" in body:
+            _revised(case, entry)
+            _count_author(case, approves=body["approves"])
+        case Verdict.REVISE:
+            case.standing, case.why = Standing.RETURNED, decision.reason
+
+
+def _count_author(case: Case, *, approves: bool) -> None:
+    # An edit is its author's approval of the new generation, if they may approve that.
+    if approves:
+        case.decisions[-1] = case.decisions[-1].model_copy(update={"generation": case.generation})
+        _count(case)
+
+
+def _revised(case: Case, entry: Entry) -> None:
+    due_at = case.due_at
+    _next_generation(case, entry)
+    # A shorter window binds from the edit on; a longer one gives no more time than there was.
+    case.due_at = min(due_at, case.due_at)
+
+
+def _next_generation(case: Case, entry: Entry) -> None:
+    edit = entry.contents.get("edit", {})
+    case.generation += 1
+    case.gone = frozenset()
+    case.ruling = Ruling.model_validate(entry.body["ruling"])
+    case.requirements = case.ruling.requirements
+    case.due_at = case.at + case.requirements.window
+    case.args, case.parsed, case.digest = edit.get("args", {}), edit.get("parsed", {}), edit.get("digest", "")
+    case.standing, case.approved_at = _FIRST_STANDING[case.ruling.mode], None
+
+
+def _count(case: Case) -> None:
+    verdicts = list(case.verdicts().values())
+    if verdicts.count(Verdict.REJECT) >= case.requirements.rejections:
+        case.standing, case.why = Standing.REJECTED, case.decisions[-1].reason
+    elif len(verdicts) - verdicts.count(Verdict.REJECT) >= case.requirements.approvals:
+        case.standing, case.approved_at = Standing.APPROVED, case.at
+
+
+def _ended(case: Case, entry: Entry) -> None:
+    case.standing = Standing(entry.kind)
+    case.why = entry.contents.get("reason", "")
+
+
+def _claimed(case: Case, entry: Entry) -> None:
+    body = entry.body
+    case.standing = Standing.RUNNING
+    case.claim = Claim(body["attempt"], body["owner"], case.at, body["lease"])
+
+
+def _released(case: Case, entry: Entry) -> None:
+    if _is_of_this_attempt(case, entry):
+        case.standing = Standing.APPROVED
+
+
+def _suspended(case: Case, entry: Entry) -> None:
+    if case.claim and _is_of_this_attempt(case, entry):
+        case.claim.suspended = True
+
+
+def _outcome(case: Case, entry: Entry) -> None:
+    body, contents = entry.body, entry.contents
+    # An outcome that comes late settles the doubt, also when somebody has just said that it did not happen. When another
+    # attempt is under way it has no effect: that one will have its own.
+    if body["attempt"] < case.attempts or case.standing is Standing.PENDING:
+        return
+    case.standing, case.result = Standing(entry.kind), contents
+    case.outcome = Outcome(
+        standing=case.standing,
+        at=case.at,
+        result=contents.get("rendering"),
+        error=contents.get("error", ""),
+        attempt=body["attempt"],
+        by=body.get("by", ""),
+    )
+
+
+def _doubted(case: Case, entry: Entry) -> None:
+    if _is_of_this_attempt(case, entry):
+        case.standing, case.doubted_at, case.told_unknown = Standing.IN_DOUBT, case.at, False
+
+
+def _is_of_this_attempt(case: Case, entry: Entry) -> bool:
+    # A runner that was given up may still speak when another one has long taken its place.
+    under_way = case.standing is Standing.RUNNING or case.ruling.mode == "allow"
+    return under_way and entry.body["attempt"] == case.attempts
+
+
+def _retried(case: Case, entry: Entry) -> None:
+    # Somebody, or the tool's own probe, says that it did not happen; or the tool is declared idempotent.
+    case.why = entry.contents.get("reason", "")
+    case.standing, case.approved_at = Standing.APPROVED, case.at
+
+
+def _told(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape for every step
+    case.told_unknown = True
+
+
+def _erased(case: Case, entry: Entry) -> None:
+    case.erased, case.erasure = True, f"erased by {entry.body['by']}: {entry.body['reason']}"
+
+
+_AFTER_THE_END = frozenset({"decided", "erased"})
+
+_STEPS: dict[str, Callable[[Case, Entry], None]] = {
+    "decided": _decided,
+    "amended": _next_generation,
+    "expired": _ended,
+    "lapsed": _ended,
+    "withdrawn": _ended,
+    "claimed": _claimed,
+    "released": _released,
+    "suspended": _suspended,
+    "executed": _outcome,
+    "failed": _outcome,
+    "in_doubt": _doubted,
+    "retried": _retried,
+    "told_unknown": _told,
+    "erased": _erased,
+}

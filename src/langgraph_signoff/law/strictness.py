@@ -1,0 +1,34 @@
+"""What a revision can never lower: the requirements of a ticket, and that a person is asked."""
+
+from __future__ import annotations
+
+from langgraph_signoff.vocabulary import Requirements, Ruling
+
+
+def stricter(old: Requirements, new: Requirements) -> Requirements:
+    """Requirements that are nowhere below either: a revision never makes a decision easier."""
+    clauses = old.reviewers + tuple(clause for clause in new.reviewers if clause not in old.reviewers)
+    return new.model_copy(
+        update={
+            "reviewers": clauses,
+            "approvals": max(old.approvals, new.approvals),
+            "rejections": min(old.rejections, new.rejections),
+            "not_requester": old.not_requester or new.not_requester,
+            "window": min(old.window, new.window),
+            "use_within": min(old.use_within, new.use_within),
+            "reason": "required" if "required" in (old.reason, new.reason) else "optional",
+            "max_revisions": min(old.max_revisions, new.max_revisions),
+            "reask": min(old.reask, new.reask),
+            "priority": max(old.priority, new.priority),
+        }
+    )
+
+
+def ruled_again(old: Ruling, new: Ruling) -> Ruling:
+    """What holds for a call whose arguments changed: a person's word unless it is denied, and all that was asked or hidden."""
+    ruling = new.model_copy(update={"redact": tuple(dict.fromkeys(old.redact + new.redact))})
+    if new.mode == "deny":
+        return ruling
+    # An allowed call asks for nothing: its requirements are nobody's words, and its queue is nobody's queue.
+    asked = old.requirements if new.mode == "allow" else stricter(old.requirements, new.requirements)
+    return ruling.model_copy(update={"mode": "review", "requirements": asked})
