@@ -32,8 +32,7 @@ from langgraph_signoff import (
     UnknownTicket,
 )
 from langgraph_signoff.ledger import Query
-from langgraph_signoff.view import mask_patch
-from langgraph_signoff.vocabulary import MASK, mask
+from langgraph_signoff.masking import MASK, mask, mask_patch
 from support import Clock, agent, open_ticket
 
 PEOPLE = """

@@ -8,8 +8,9 @@ import jsonschema
 import pytest
 
 from langgraph_signoff.errors import PolicyError
+from langgraph_signoff.masking import mask
 from langgraph_signoff.policy import Policy, render_describe
-from langgraph_signoff.vocabulary import Action, Counts, Requirements, Ruling, mask
+from langgraph_signoff.vocabulary import Action, Counts, Requirements, Ruling
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 

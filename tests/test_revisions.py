@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field, field_validator
 from langgraph_signoff import NotWhatYouSaw, Policy, RevisionRefused, Run, Signoff, Standing, Ticket
 from langgraph_signoff.cli.entries import lines_of, words_of
 from langgraph_signoff.ledger import Query
+from langgraph_signoff.masking import MASK
 from langgraph_signoff.view import Hush
-from langgraph_signoff.vocabulary import MASK
 from support import agent
 
 GO = {"messages": [("user", "go")]}

@@ -14,14 +14,12 @@ from langgraph_signoff.errors import TicketClosed
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query, Row
 from langgraph_signoff.nodes.checks import Graph, breakpoints
+from langgraph_signoff.nodes.internals import INTERRUPT
 from langgraph_signoff.nodes.payload import is_doubt, tickets_of
 from langgraph_signoff.vocabulary import Standing
 
 if TYPE_CHECKING:
     from langgraph_signoff.signoff import Signoff
-
-INTERRUPT = "__interrupt__"
-"""Where `invoke` puts the pauses of a run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 
-from langgraph_signoff.vocabulary import Requirements, Risk, Run, Standing, Ticket, Verdict, format_duration
+from langgraph_signoff.durations import format_duration
+from langgraph_signoff.vocabulary import Requirements, Risk, Run, Standing, Ticket, Verdict
 
 Lines = Iterable[tuple[str, str]]
 

@@ -11,8 +11,9 @@ from langgraph_signoff.desk import Desk
 from langgraph_signoff.errors import RevisionRefused
 from langgraph_signoff.law import Case, Edit, Say
 from langgraph_signoff.ledger import Draft
+from langgraph_signoff.masking import MASK, mask
 from langgraph_signoff.policy import Policy
-from langgraph_signoff.vocabulary import MASK, Json, mask
+from langgraph_signoff.vocabulary import Json
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError

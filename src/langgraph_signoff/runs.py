@@ -16,9 +16,9 @@ from langgraph_signoff.errors import GraphRefused, SignoffError, StillRunning, U
 from langgraph_signoff.heads import Head, waits, withdraw_dropped
 from langgraph_signoff.law import Case
 from langgraph_signoff.nodes.checks import Graph, check
+from langgraph_signoff.nodes.internals import ends_unsaved
 from langgraph_signoff.nodes.messages import spelled
 from langgraph_signoff.nodes.steps import Io, Sleep, Steps, adrive, drive
-from langgraph_signoff.nodes.turn import ends_unsaved
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Run, Standing
 
@@ -214,7 +214,7 @@ def _known(signoff: Signoff, graph: Graph, snapshot: StateSnapshot, thread_id: s
 
 def _configured(graph: Graph, thread_id: str, config: RunnableConfig | None) -> RunnableConfig:
     given: RunnableConfig = config or {}
-    if ends_unsaved(given):
+    if ends_unsaved(given.get("configurable", {})):
         raise GraphRefused('durability="exit" can lose a paused thread; use "async" or "sync"')
     metadata = {"graph_id": graph.get_name(), **given.get("metadata", {})}
     # The head, whatever checkpoint the caller's config names: an old one would be a fork.

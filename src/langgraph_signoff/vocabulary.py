@@ -7,44 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
+
+from langgraph_signoff.durations import Duration
 
 Json = Any
 """A value that JSON can hold: null, bool, number, string, list, or object with string keys."""
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
-
-
-def parse_duration(text: object) -> timedelta:
-    """Reads `90s`, `15m`, `2h`, `3d`; a timedelta above zero passes as it is. Raises ValueError for anything else."""
-    if isinstance(text, timedelta) and text > timedelta(0):
-        return text
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if not match:
-        raise ValueError(f"{text!r} is not a duration; write it as 90s, 15m, 2h or 3d")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-
-
-def format_duration(span: timedelta) -> str:
-    """The shortest spelling that `parse_duration` reads back: `2h`, not `7200s`."""
-    seconds = max(1, round(span.total_seconds()))
-    unit = next(unit for unit in "dhms" if seconds % _UNITS[unit] == 0)
-    return f"{seconds // _UNITS[unit]}{unit}"
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,8}[smhd]$", "examples": ["90s", "15m", "2h", "3d"]}),
-]
 
 
 class Word(BaseModel):
@@ -315,24 +288,3 @@ class Run(Word):
         from langgraph_signoff.render import run_text
 
         return run_text(self)
-
-
-def mask(value: Json, paths: Sequence[str]) -> Json:
-    """`value` with what each dotted path names replaced by `MASK`; `*` stands for every key, and lists are walked through."""
-    for path in paths:
-        value = _mask(value, path.split("."))
-    return value
-
-
-MASK = "•••"
-
-
-def _mask(value: Json, path: list[str]) -> Json:
-    if not path:
-        return MASK
-    key, rest = path[0], path[1:]
-    if isinstance(value, dict):
-        return {k: _mask(v, rest) if key in ("*", k) else v for k, v in value.items()}
-    if isinstance(value, list):
-        return [_mask(v, rest if key == "*" else path) for v in value]
-    return value

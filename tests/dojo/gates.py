@@ -14,7 +14,7 @@ from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, interrupt
 
 from langgraph_signoff import Signoff, Ticket
-from langgraph_signoff.vocabulary import MASK
+from langgraph_signoff.masking import MASK
 
 from .replay import Play, World, graph, tools
 from .scripts import Step

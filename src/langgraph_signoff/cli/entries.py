@@ -8,8 +8,8 @@ from typing import Any
 
 from langgraph_signoff.ledger import Entry
 from langgraph_signoff.liveness import pid_of
+from langgraph_signoff.masking import Hush, mask_patch
 from langgraph_signoff.render import patch_lines
-from langgraph_signoff.view import Hush, mask_patch
 
 _TOLD = ("reason", "error", "rendering")  # of the erasable contents; arguments come masked, as patches
 

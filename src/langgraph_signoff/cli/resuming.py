@@ -13,9 +13,10 @@ import typer
 from langgraph_signoff.cli.command import READS, command
 from langgraph_signoff.cli.exits import NO, Unusable, code_of
 from langgraph_signoff.cli.shell import Shell
+from langgraph_signoff.durations import parse_duration
 from langgraph_signoff.errors import SignoffError
 from langgraph_signoff.render import run_text
-from langgraph_signoff.vocabulary import Run, parse_duration
+from langgraph_signoff.vocabulary import Run
 
 if TYPE_CHECKING:
     from langgraph_signoff.cli.graphs import Graph, Graphs

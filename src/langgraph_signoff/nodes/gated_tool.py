@@ -20,10 +20,10 @@ from pydantic.v1 import ValidationError as ValidationErrorV1
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.errors import SignoffError, UngatedCall
 from langgraph_signoff.law import Case
+from langgraph_signoff.nodes.as_json import as_json
 from langgraph_signoff.nodes.heart import CURRENT, Heart
+from langgraph_signoff.nodes.internals import room
 from langgraph_signoff.nodes.messages import keep_result
-from langgraph_signoff.nodes.plain import plain
-from langgraph_signoff.nodes.room import room
 from langgraph_signoff.nodes.schema import Refused, ToolSchema
 from langgraph_signoff.nodes.steps import Work, adrive, drive
 from langgraph_signoff.nodes.turn import Call, Scene
@@ -192,7 +192,7 @@ class _ToolDoor:
     def _as_given(self, args: dict[str, Any]) -> dict[str, Any]:
         # Injected values come back, and so does what a wrapper gave in another form than JSON.
         schema, given = self._tool._schema, self._input["args"]
-        kept = {key for key in args if key in given and schema.same({key: args[key]}, {key: plain(given[key])})}
+        kept = {key for key in args if key in given and schema.same({key: args[key]}, {key: as_json(given[key])})}
         return {**args, **{key: value for key, value in given.items() if key in kept | schema.injected}}
 
 

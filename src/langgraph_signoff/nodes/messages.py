@@ -14,7 +14,8 @@ from pydantic_core import to_jsonable_python
 
 from langgraph_signoff.canonical import plain_json
 from langgraph_signoff.law import Case
-from langgraph_signoff.vocabulary import Standing, Verdict, mask
+from langgraph_signoff.masking import mask
+from langgraph_signoff.vocabulary import Standing, Verdict
 
 _SERDE = JsonPlusSerializer()
 

@@ -8,13 +8,13 @@ from contextlib import suppress
 from typing import Any, get_args, get_type_hints
 
 from langchain_core.tools import BaseTool
-from langgraph.prebuilt.tool_node import _get_all_injected_args
 from pydantic import BaseModel, create_model
 from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import create_model as create_model_v1
 
 from langgraph_signoff.canonical import digest
-from langgraph_signoff.nodes.plain import Field, extras, fields_of, is_opaque, plain
+from langgraph_signoff.nodes.as_json import Field, as_json, extras, fields_of, is_opaque
+from langgraph_signoff.nodes.internals import injected_args
 from langgraph_signoff.vocabulary import Json
 
 
@@ -31,7 +31,7 @@ class ToolSchema:
     """
 
     def __init__(self, tool: BaseTool) -> None:
-        self.injected = _injected(tool)
+        self.injected = injected_args(tool)
         schema = tool.args_schema
         self._checked_as_json = isinstance(schema, dict)
         self._model: Any = None if schema is None or isinstance(schema, dict) else _without(schema, self.injected)
@@ -41,7 +41,7 @@ class ToolSchema:
 
     def proposed(self, args: dict[str, Any]) -> dict[str, Json]:
         """The arguments that the model chose, as JSON: what it forged for injected ones is dropped, as ToolNode does."""
-        return {key: plain(value) for key, value in args.items() if key not in self.injected}
+        return {key: as_json(value) for key, value in args.items() if key not in self.injected}
 
     def parse(self, args: dict[str, Json]) -> dict[str, Json]:
         """What the tool would get, as JSON. Raises pydantic's ValidationError (of v1 or v2), or Refused."""
@@ -87,7 +87,7 @@ class ToolSchema:
     def _shown(self, made: Any, args: dict[str, Json]) -> dict[str, Json]:
         values = {f.key: getattr(made, f.name) for f in self._fields if not _stands_in(f, args)}
         more = {key: value for key, value in extras(made).items() if key not in self.injected}
-        return {key: plain(value) for key, value in {**values, **more}.items()}
+        return {key: as_json(value) for key, value in {**values, **more}.items()}
 
     def _check(self, args: dict[str, Json]) -> None:
         if not self._checked_as_json:
@@ -115,15 +115,6 @@ class ToolSchema:
             required = [names.get(key, key) for key in schema.get("required", [])]
             return {**schema, "properties": shown, "required": [key for key in required if key in shown]}
         return {}
-
-
-def _injected(tool: BaseTool) -> frozenset[str]:
-    found = _get_all_injected_args(tool)
-    return (
-        frozenset(found.all_injected_keys)
-        | frozenset(found.state)
-        | frozenset(filter(None, (found.store, found.runtime)))
-    )
 
 
 def _fields(model: type | None) -> tuple[Field, ...]:

@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeVar
 from langgraph.config import get_config
 from langgraph.types import interrupt
 
+from langgraph_signoff.nodes import internals
+
 T = TypeVar("T")
 
 
@@ -64,8 +66,7 @@ class Unheard:
 
     def run(self) -> bool:
         """Looks, and takes nothing."""
-        scratchpad = _configurable().get(_SCRATCHPAD)
-        return bool(scratchpad) and scratchpad.get_null_resume(False) is not None and _HEARD not in scratchpad.resume
+        return internals.is_unheard(get_config()["configurable"])
 
     async def arun(self) -> bool:
         """The same."""
@@ -78,23 +79,11 @@ class Hear:
 
     def run(self) -> None:
         """Takes it, and notes in the task that what comes later is for others."""
-        scratchpad = _configurable()[_SCRATCHPAD]
-        scratchpad.get_null_resume(True)
-        scratchpad.resume.append(_HEARD)
-        _configurable()[_SEND]([(_RESUME, list(scratchpad.resume))])
+        internals.hear(get_config()["configurable"])
 
     async def arun(self) -> None:
         """The same."""
         self.run()
-
-
-# LangGraph gives such an answer to the first that asks, and has no public way to say that it was heard.
-_SCRATCHPAD, _SEND, _RESUME = "__pregel_scratchpad", "__pregel_send", "__resume__"
-_HEARD = "signoff:heard"
-
-
-def _configurable() -> Any:
-    return get_config()["configurable"]
 
 
 @dataclass(frozen=True, slots=True)

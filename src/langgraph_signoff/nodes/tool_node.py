@@ -23,8 +23,8 @@ from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langgraph_signoff.nodes.gated_tool import PASSAGE, GatedTool, Passage, arun_inside, run_inside
 from langgraph_signoff.nodes.heart import Heart
+from langgraph_signoff.nodes.internals import can_call_tasks, room
 from langgraph_signoff.nodes.messages import RecordedFailure
-from langgraph_signoff.nodes.room import can_call_tasks, room
 from langgraph_signoff.nodes.schema import Refused
 from langgraph_signoff.nodes.steps import adrive, drive
 from langgraph_signoff.nodes.turn import (

@@ -13,13 +13,12 @@ from langchain_core.runnables import RunnableConfig
 
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.errors import Unidentified
+from langgraph_signoff.nodes.internals import ends_unsaved, has_checkpointer
 from langgraph_signoff.nodes.schema import ToolSchema
 from langgraph_signoff.vocabulary import Action, Json, Ruling
 
 TAG = "signoff"
 """The key under which `send_tool_calls` notes where a single call was proposed: `{"message_id":…,"index":…}`."""
-
-_CHECKPOINTER, _DURABILITY = "__pregel_checkpointer", "__pregel_durability"
 
 
 @dataclass(slots=True)
@@ -119,16 +118,11 @@ def where_from(config: RunnableConfig) -> tuple[str, str]:
     thread_id = str(configurable.get("thread_id") or "")
     if not thread_id:
         return "", 'the run has no thread; invoke the graph with {"configurable": {"thread_id": ...}}'
-    if not configurable.get(_CHECKPOINTER):
+    if not has_checkpointer(configurable):
         return thread_id, "the graph has no checkpointer; compile it with one"
-    if ends_unsaved(config):
+    if ends_unsaved(configurable):
         return thread_id, 'durability="exit" can lose the paused thread; use "async" or "sync"'
     return thread_id, ""
-
-
-def ends_unsaved(config: RunnableConfig) -> bool:
-    """Whether a run saves nothing before it ends. A run shows this only if it was given its durability explicitly."""
-    return config.get("configurable", {}).get(_DURABILITY) == "exit"
 
 
 def messages_of(state: Any, key: str) -> list[BaseMessage]:

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from langgraph_signoff.vocabulary import Duration, Json, Risk
+from langgraph_signoff.durations import Duration
+from langgraph_signoff.vocabulary import Json, Risk
 
 LONGEST_WINDOW = timedelta(days=366)
 OUTCOMES = ("allow", "review", "deny")

@@ -66,24 +66,24 @@ def fields_of(kind: type) -> tuple[Field, ...]:
     return ()
 
 
-def plain(value: Any) -> Json:
+def as_json(value: Any) -> Json:
     """A value as JSON, field by field as it would be given. What JSON cannot say is named; a secret stays masked."""
     kind: type = type(value)
     if kind in _JSON_TYPES:
         return value
     if isinstance(value, Enum):
-        return plain(value.value)
+        return as_json(value.value)
     if isinstance(value, RootModel):
-        return plain(value.root)
+        return as_json(value.root)
     if fields := fields_of(kind):
-        return {field.key: plain(getattr(value, field.name, None)) for field in fields} | plain(extras(value))
+        return {field.key: as_json(getattr(value, field.name, None)) for field in fields} | as_json(extras(value))
     if isinstance(value, Mapping):
-        return {_as_key(key): plain(item) for key, item in value.items()}
+        return {_as_key(key): as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, deque)):
-        return [plain(item) for item in value]
+        return [as_json(item) for item in value]
     if isinstance(value, (set, frozenset)):
         # The order of a set is another one in the process that resumes.
-        return sorted(map(plain, value), key=lambda item: json.dumps(item, sort_keys=True))
+        return sorted(map(as_json, value), key=lambda item: json.dumps(item, sort_keys=True))
     if isinstance(value, Decimal):
         return _number(value)
     if isinstance(value, (bytes, bytearray)):
@@ -126,7 +126,7 @@ def _is_dynamic(info: Any) -> bool:
 
 
 def _as_key(key: Any) -> str:
-    return key if type(key) is str else str(plain(key))
+    return key if type(key) is str else str(as_json(key))
 
 
 def _number(value: Decimal) -> Json:

@@ -1,0 +1,98 @@
+"""All that the gate uses of LangGraph beyond its public API, besides the methods of ToolNode that it overrides.
+
+Each has one use, and a test in `tests/test_internals.py` that fails when LangGraph changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import Context, copy_context
+from copy import copy
+from functools import partial
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import set_config_context
+from langchain_core.tools import BaseTool
+from langgraph.config import get_config
+from langgraph.prebuilt.tool_node import _get_all_injected_args
+
+INTERRUPT = "__interrupt__"
+"""Where `invoke` puts the pauses of a run."""
+
+_CALL, _CHECKPOINTER, _DURABILITY = "__pregel_call", "__pregel_checkpointer", "__pregel_durability"
+_SCRATCHPAD, _SEND, _RESUME = "__pregel_scratchpad", "__pregel_send", "__resume__"
+_HEARD = "signoff:heard"
+
+Configurable = Mapping[str, Any]
+"""The `configurable` of a run's config, where LangGraph keeps what it needs at run time."""
+
+
+def has_checkpointer(configurable: Configurable) -> bool:
+    """Whether the run saves its state."""
+    return bool(configurable.get(_CHECKPOINTER))
+
+
+def ends_unsaved(configurable: Configurable) -> bool:
+    """Whether a run saves nothing before it ends. A run shows this only if it was given its durability explicitly."""
+    return configurable.get(_DURABILITY) == "exit"
+
+
+def is_unheard(configurable: Configurable) -> bool:
+    """Whether an answer without an id lies in wait for whoever pauses next in this task; it came for the pause before."""
+    scratchpad: Any = configurable.get(_SCRATCHPAD)
+    return bool(scratchpad) and scratchpad.get_null_resume(False) is not None and _HEARD not in scratchpad.resume
+
+
+def hear(configurable: Configurable) -> None:
+    """Takes such an answer, and notes in the task that what comes later is for others.
+
+    LangGraph gives it to the first that asks, and has no public way to say that it was heard.
+    """
+    scratchpad = configurable[_SCRATCHPAD]
+    scratchpad.get_null_resume(True)
+    scratchpad.resume.append(_HEARD)
+    configurable[_SEND]([(_RESUME, list(scratchpad.resume))])
+
+
+def injected_args(tool: BaseTool) -> frozenset[str]:
+    """The names of the arguments that a ToolNode injects, which no model may give."""
+    found = _get_all_injected_args(tool)
+    return (
+        frozenset(found.all_injected_keys)
+        | frozenset(found.state)
+        | frozenset(filter(None, (found.store, found.runtime)))
+    )
+
+
+@contextmanager
+def room(workers: int | None = None) -> Iterator[Context]:
+    """A context in which called tasks find a place also under `max_concurrency`; `workers` at once, by default that many.
+
+    LangGraph counts a called task beside the node that waits for it: as many waiting nodes as there are places stop a run for
+    ever. So these have places of their own, as the calls of a ToolNode have.
+    """
+    config = get_config()
+    limit = config.get("max_concurrency")
+    call: Any = config.get("configurable", {}).get(_CALL)
+    submit = getattr(call, "keywords", {}).get("submit")
+    executor = getattr(submit() if submit else None, "__self__", None)
+    if not limit or executor is None:
+        yield copy_context()
+        return
+    roomy = copy(executor)  # it still stops with the run, by the list of tasks that both share
+    with ThreadPoolExecutor(workers or limit) as threads:
+        if hasattr(roomy, "semaphore"):
+            roomy.semaphore = None
+        else:
+            roomy.executor = threads
+        own = {**config["configurable"], _CALL: partial(call, submit=lambda: roomy.submit)}
+        with set_config_context({**config, "configurable": own}) as context:
+            yield context
+
+
+def can_call_tasks(config: RunnableConfig) -> bool:
+    """Whether this runs inside a graph; a node that is called by itself has no tasks, and nothing in it can pause."""
+    return _CALL in config.get("configurable", {})
