@@ -18,8 +18,8 @@ import rich.table  # noqa: F401
 import langgraph_signoff.audit
 import langgraph_signoff.cli.app
 import langgraph_signoff.cli.editor
-import langgraph_signoff.cli.entries
 import langgraph_signoff.cli.graphs
+import langgraph_signoff.cli.history
 import langgraph_signoff.nodes.tool_node
 import langgraph_signoff.runs
 import langgraph_signoff.testing  # noqa: F401

@@ -208,6 +208,36 @@ def test_all_wakes_what_was_decided_or_has_expired_and_only_that(shop: Shop) -> 
     assert signoff.ticket(ids["f"]).standing is Standing.PENDING
 
 
+def test_a_thread_that_has_nothing_to_go_on_with_is_looked_at_once(shop: Shop) -> None:
+    one, two, three = shop.pause("one", "two", "three")
+    signoff = shop.signoff
+    assert signoff.threads_to_wake() == []
+    for ticket in (two, one):
+        signoff.approve(signoff.ticket(ticket), by="ana")
+    assert signoff.threads_to_wake() == ["two", "one"]  # the longest waiting first
+    assert signoff.leases.take("thread:two")
+    assert signoff.threads_to_wake() == ["one"]
+    signoff.leases.drop("thread:two")
+    assert len(shop.run("resume", "--all", "--json").json["runs"]) == 2
+    assert signoff.threads_to_wake() == []
+    signoff.withdraw(three, by="ana")
+    assert signoff.threads_to_wake() == ["three"]
+    assert shop.run("resume", "--thread", "three").code == 0
+    assert signoff.threads_to_wake() == []
+
+
+def test_a_decision_that_comes_while_the_thread_is_looked_at_wakes_it_again(shop: Shop) -> None:
+    [ticket] = shop.pause("t")
+    signoff = shop.signoff
+    signoff.comment(ticket, by="ana", text="wait")
+    signoff.approve(signoff.ticket(ticket), by="ana")
+    seen = signoff.ledger.wake("t")
+    assert seen is not None
+    signoff.comment(ticket, by="ben", text="good")
+    signoff.ledger.drop_wake(seen)
+    assert signoff.threads_to_wake() == ["t"]
+
+
 def test_all_goes_on_when_one_thread_cannot(shop: Shop) -> None:
     one, gone, other = shop.pause("one", "gone", "other")
     for ticket in (one, gone, other):
@@ -292,7 +322,6 @@ def test_resume_says_which_thread_and_knows_it(shop: Shop) -> None:
     shop.names({"shop": "./shop.py:builder"})
     assert refused(shop.run("resume"), 2, "--thread T, or --all")
     assert refused(shop.run("resume", "--thread", "t", "--all"), 2, "--thread T, or --all")
-    assert refused(shop.run("resume", "--all", "--since", "soon"), 2, "--since")
     assert refused(shop.run("resume", "--thread", "never-seen"), 3, "no thread 'never-seen'")
 
 

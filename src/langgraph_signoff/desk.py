@@ -11,7 +11,7 @@ from typing import Any
 from langgraph_signoff import law
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket, UnknownTicket
 from langgraph_signoff.law import Case
-from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, Row, link, stamp
+from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, Row, Wake, link, stamp
 from langgraph_signoff.vocabulary import Action, Counts, Ruling, Standing
 
 Clock = Callable[[], datetime]
@@ -179,7 +179,9 @@ class Desk:
             return last
         entries = link(case.id, last, drafts, self.clock())
         law.advance(case, entries)
-        self.ledger.append(entries, [to_row(case)], policies)
+        # A pending call waits for a person; after anything else its thread may go on, or have died while it did.
+        wakes = [] if case.standing is Standing.PENDING else [_wake(case, entries[-1])]
+        self.ledger.append(entries, [to_row(case)], policies, wakes)
         return entries[-1]
 
 
@@ -207,6 +209,10 @@ def to_row(case: Case) -> Row:
         reviewed=case.ruling.mode == "review",
         told=case.told_unknown,
     )
+
+
+def _wake(case: Case, entry: Entry) -> Wake:
+    return Wake(case.opening["thread_id"], entry.hash, entry.at)
 
 
 @contextmanager

@@ -93,6 +93,15 @@ class Lease:
     until: str
 
 
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A thread that may have something to go on with. `entry` is the hash of the newest entry that says so."""
+
+    thread_id: str
+    entry: str
+    since: str
+
+
 def stamp(moment: datetime) -> str:
     """A moment as fixed-width UTC text that sorts as the moments do."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -75,6 +75,14 @@ def waits(case: Case) -> bool:
     return case.standing is Standing.PENDING or (case.standing is Standing.IN_DOUBT and not case.told_unknown)
 
 
+def let_sleep(signoff: Signoff, head: Head, thread_id: str) -> None:
+    """Takes a thread off those to be woken, if its head has nothing to go on with."""
+    wake = signoff.ledger.wake(thread_id)
+    # In this order: a decision that comes after the first look makes the wake another one, which stays.
+    if wake and (head.is_finished or head.is_paused or head.is_held) and not head.decided(signoff):
+        signoff.ledger.drop_wake(wake)
+
+
 def withdraw_dropped(signoff: Signoff, graph: Graph, head: Head, thread_id: str) -> None:
     """Withdraws pending tickets whose message the head has answered or dropped, never merely because no pause shows yet.
 

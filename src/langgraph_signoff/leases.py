@@ -55,6 +55,11 @@ class Leases:
     def _new(self) -> Lease:
         return Lease(secrets.token_hex(8), liveness.me(), stamp(self._clock() + timedelta(seconds=self.seconds)))
 
+    def is_taken(self, name: str) -> bool:
+        """Whether somebody alive holds a name."""
+        lease = self._ledger.lease(name)
+        return lease is not None and not self._is_over(lease, name)
+
     def until(self, name: str) -> datetime | None:
         """When the lease on a name ends, whoever holds it; None if there is none."""
         lease = self._ledger.lease(name)

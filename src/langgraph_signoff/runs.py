@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, StateSnapshot
 
 from langgraph_signoff.errors import GraphRefused, SignoffError, StillRunning, UnknownQuestion, UnknownThread
-from langgraph_signoff.heads import Head, waits, withdraw_dropped
+from langgraph_signoff.heads import Head, let_sleep, waits, withdraw_dropped
 from langgraph_signoff.law import Case
 from langgraph_signoff.nodes.checks import Graph, check
 from langgraph_signoff.nodes.internals import ends_unsaved
@@ -138,6 +138,7 @@ def _wake(
         return (yield from _go(signoff, Invoke(graph, None, config), thread_id, "went on where it had stalled"))
     if head.is_finished:
         yield Io(partial(withdraw_dropped, signoff, graph, head, thread_id))
+    yield Io(partial(let_sleep, signoff, head, thread_id))
     report: Run = yield Io(partial(_report, signoff, thread_id, head, _NOTHING[head.is_finished, head.is_held]))
     return report
 
@@ -161,17 +162,19 @@ def _go(signoff: Signoff, invoke: Invoke, thread_id: str, did: str) -> Steps[Run
     except SignoffError:
         raise
     except Exception as error:
-        return Run(status="failed", thread_id=thread_id, error=f"{type(error).__name__}: {spelled(error)}", did=did)
+        text = f"{type(error).__name__}: {spelled(error)}"
+        return Run(status="failed", thread_id=thread_id, error=text, went_on=True, did=did)
     head = yield Io(partial(Head.reached, signoff, invoke.graph, output))
     if head is None:
         snapshot = yield Look(invoke.graph, invoke.config)
         head = yield Io(partial(Head.of, signoff, invoke.graph, snapshot))
     yield Io(partial(withdraw_dropped, signoff, invoke.graph, head, thread_id))
-    report: Run = yield Io(partial(_report, signoff, thread_id, head, did))
+    yield Io(partial(let_sleep, signoff, head, thread_id))
+    report: Run = yield Io(partial(_report, signoff, thread_id, head, did, went_on=True))
     return report
 
 
-def _report(signoff: Signoff, thread_id: str, head: Head, did: str) -> Run:
+def _report(signoff: Signoff, thread_id: str, head: Head, did: str, *, went_on: bool = False) -> Run:
     ids = dict.fromkeys(ticket for _, tickets in head.pauses.values() for ticket in tickets)
     cases = [case for case in map(signoff.desk.case, ids) if waits(case)]
     return Run(
@@ -181,6 +184,7 @@ def _report(signoff: Signoff, thread_id: str, head: Head, did: str) -> Run:
         tickets=tuple(map(to_ticket, cases)),
         questions=head.questions,
         error="; ".join(head.errors),
+        went_on=went_on,
         did=did,
     )
 

@@ -266,6 +266,13 @@ class Signoff:
 
         return await runs.aresume(self, graph, thread_id=thread_id, answers=answers, config=config)
 
+    def threads_to_wake(self) -> list[str]:
+        """Threads that may have something to go on with, the longest waiting first.
+
+        Those that somebody runs right now are left out. `resume` says what it did, also when there was nothing to do.
+        """
+        return [wake.thread_id for wake in self.ledger.wakes() if not self._is_run(wake.thread_id)]
+
     def status(self, graph: Pregel[Any, Any, Any, Any], thread_id: str) -> Run:
         """How a thread stands, without waking it."""
         from langgraph_signoff import runs
@@ -283,6 +290,12 @@ class Signoff:
         self.ledger.close()
 
     # ------------------------------------------------------------------------------------------------------------------
+
+    def _is_run(self, thread_id: str) -> bool:
+        if self.leases.is_taken(f"thread:{thread_id}"):
+            return True
+        running = self.ledger.find(Query(standings=(Standing.RUNNING,), thread_id=thread_id))
+        return any(self.claims.is_alive(self.desk.case(row.id)) for row in running)
 
     def _id(self, ticket: Ticket | str) -> str:
         if isinstance(ticket, Ticket):

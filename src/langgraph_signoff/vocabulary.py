@@ -277,6 +277,7 @@ class Run(Word):
     tickets: tuple[Ticket, ...] = Field(default=(), description="Those that the thread waits for.")
     questions: Mapping[str, Any] = Field(default_factory=dict, description="The author's own interrupts: id to value.")
     error: str = ""
+    went_on: bool = Field(default=False, description="Whether this call ran the graph.")
     did: str = Field(default="", description="What this call did, in a sentence.")
 
     def _repr_html_(self) -> str:

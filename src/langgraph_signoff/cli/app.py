@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from langgraph_signoff.cli import deciding, demo, policies, reading, recording, resuming
-from langgraph_signoff.cli.command import JSON_OPTION, LEDGER_OPTION, NAME_OPTION, POLICY_OPTION
+from langgraph_signoff.cli import deciding, demo, history, policy, reading, recording, resuming
 from langgraph_signoff.cli.exits import MEANINGS, code_of
+from langgraph_signoff.cli.options import JSON_OPTION, LEDGER_OPTION, NAME_OPTION, POLICY_OPTION
 from langgraph_signoff.cli.shell import Shell
 from langgraph_signoff.errors import SignoffError
 from langgraph_signoff.render import printable
@@ -58,12 +58,8 @@ def signoff(
     ctx.obj = Shell(ledger, policy, name, json).over(Shell(_place("SIGNOFF_LEDGER"), _place("SIGNOFF_POLICY")))
 
 
-reading.register(app)
-deciding.register(app)
-resuming.register(app)
-recording.register(app)
-policies.register(app)
-demo.register(app)
+for commands in (reading, history, deciding, resuming, recording, policy, demo):
+    commands.register(app)
 
 
 def run() -> None:

@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from langgraph_signoff.cli.shell import LEDGER, POLICY, Shell
-
-LEDGER_OPTION = Annotated[
-    Path | None, typer.Option("--ledger", metavar="PATH", help=f"The ledger's file, or SIGNOFF_LEDGER. [{LEDGER}]")
-]
-POLICY_OPTION = Annotated[
-    Path | None,
-    typer.Option(
-        "--policy",
-        metavar="PATH",
-        help=f"The policy's file, or SIGNOFF_POLICY. [{POLICY} if there is one; "
-        "without, each ticket's recorded policy judges]",
-    ),
-]
-NAME_OPTION = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who decides. [the OS user]")]
-JSON_OPTION = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+from langgraph_signoff.cli.options import JSON_OPTION, LEDGER_OPTION, NAME_OPTION, POLICY_OPTION
+from langgraph_signoff.cli.shell import Shell
 
 _SHARED = {"ledger": LEDGER_OPTION, "policy": POLICY_OPTION, "name": NAME_OPTION, "json": JSON_OPTION}
 READS, DECIDES, CHECKS = ("ledger", "json"), ("ledger", "policy", "name", "json"), ("json",)

@@ -10,8 +10,8 @@ import typer
 from langgraph_signoff.cli import screen
 from langgraph_signoff.cli.command import DECIDES, Body, command
 from langgraph_signoff.cli.exits import NO, Unusable
+from langgraph_signoff.cli.options import REASON, TICKET
 from langgraph_signoff.cli.shell import Shell, read_json, read_object
-from langgraph_signoff.cli.tickets import REASON, TICKET
 from langgraph_signoff.errors import IncompleteDecision
 from langgraph_signoff.render import SHORT_ID, printable
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Standing, Ticket

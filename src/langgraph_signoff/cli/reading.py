@@ -1,4 +1,4 @@
-"""`list`, `show` and `history`: what waits, what it is, and what became of it."""
+"""`list` and `show`: what waits, and what it is."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import typer
 
 from langgraph_signoff.cli import screen
 from langgraph_signoff.cli.command import READS, command
+from langgraph_signoff.cli.options import TICKET
 from langgraph_signoff.cli.shell import Shell
-from langgraph_signoff.cli.tickets import TICKET
 from langgraph_signoff.ledger import Query
 from langgraph_signoff.vocabulary import Standing, Ticket
 
@@ -69,16 +69,7 @@ def show(shell: Shell, ticket: TICKET) -> None:
         screen.show_ticket(found)
 
 
-def history(shell: Shell, ticket: TICKET) -> None:
-    """All that happened to a ticket: what, who, when and why."""
-    from langgraph_signoff.cli.entries import lines_of, words_of
-
-    words = words_of(shell.signoff.history(ticket))
-    shell.tell(words, lambda: lines_of(words))
-
-
 def register(app: typer.Typer) -> None:
     """Adds these commands."""
     command(app, "list", *READS)(list_tickets)
     command(app, "show", *READS)(show)
-    command(app, "history", *READS)(history)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,23 +13,16 @@ import typer
 
 from langgraph_signoff.cli.command import READS, command
 from langgraph_signoff.cli.exits import NO, Unusable, code_of
+from langgraph_signoff.cli.options import CHECKPOINTER, CONFIG, GRAPH
 from langgraph_signoff.cli.shell import Shell
-from langgraph_signoff.durations import parse_duration
 from langgraph_signoff.errors import SignoffError
+from langgraph_signoff.ledger import Query
 from langgraph_signoff.render import run_text
 from langgraph_signoff.vocabulary import Run
 
 if TYPE_CHECKING:
     from langgraph_signoff.cli.graphs import Graph, Graphs
-
-GRAPH = Annotated[str | None, typer.Option("--graph", metavar="NAME", help="A graph's name in langgraph.json.")]
-CONFIG = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Names the graphs and the checkpointer. [langgraph.json]"),
-]
-CHECKPOINTER = Annotated[
-    str | None, typer.Option("--checkpointer", metavar="URL", help="Instead of langgraph.json's: sqlite:///FILE.")
-]
+    from langgraph_signoff.signoff import Signoff
 
 
 def resume(
@@ -38,10 +32,6 @@ def resume(
     graph: GRAPH = None,
     config: CONFIG = None,
     checkpointer: CHECKPOINTER = None,
-    since: Annotated[
-        str,
-        typer.Option(metavar="SPAN", help="With --all: look at calls that were refused or run if asked within this."),
-    ] = "7d",
 ) -> None:
     """Go on with a thread, or with all that can.
 
@@ -53,7 +43,7 @@ def resume(
         raise Unusable("say which: --thread T, or --all")
     _ = shell.signoff  # a ledger that is not there is said before the graphs are loaded
     with _stdout_kept(shell):
-        runs, errors = asyncio.run(_resume(shell, thread, since, graph, config, checkpointer))
+        runs, errors = asyncio.run(_resume(shell, thread, graph, config, checkpointer))
     if everything:
         shell.tell({"runs": [_words(run) for run in runs], "errors": _failures(errors)}, lambda: _text(runs))
     else:
@@ -71,7 +61,7 @@ def register(app: typer.Typer) -> None:
 
 
 async def _resume(
-    shell: Shell, thread: str | None, since: str, graph: str | None, config: Path | None, checkpointer: str | None
+    shell: Shell, thread: str | None, graph: str | None, config: Path | None, checkpointer: str | None
 ) -> tuple[list[Run], list[tuple[str, SignoffError]]]:
     from langgraph_signoff.cli.graphs import Graphs
 
@@ -80,32 +70,20 @@ async def _resume(
     async with Graphs(config, checkpointer) as graphs:
         if thread is not None:
             return [await _wake(shell, graphs, thread, graph)], []
-        for name in _threads(shell, since):
+        shell.signoff.expire()
+        for name in shell.signoff.threads_to_wake():
             try:
                 runs.append(await _wake(shell, graphs, name, graph))
             except SignoffError as error:
                 errors.append((name, error))
-    return [run for run in runs if not run.did.startswith("nothing")], errors
-
-
-def _threads(shell: Shell, since: str) -> list[str]:
-    from langgraph_signoff.cli.waking import threads_to_wake
-
-    try:
-        span = parse_duration(since)
-    except ValueError as error:
-        raise Unusable(f"--since: {error}") from error
-    overdue = shell.signoff.expire()
-    return list(dict.fromkeys([*overdue, *threads_to_wake(shell.signoff, since=span)]))
+    return [run for run in runs if run.went_on], errors
 
 
 async def _wake(shell: Shell, graphs: Graphs, thread: str, name: str | None) -> Run:
     import asyncio
 
-    from langgraph_signoff.cli.waking import recorded_graph
-
     signoff = shell.signoff
-    name = name or await graphs.name_for(recorded_graph(signoff, thread), thread)
+    name = name or await graphs.name_for(_recorded_graph(signoff, thread), thread)
     graph = await graphs.load(name)
     if not graph.checkpointer:
         raise Unusable(f"the graph {name!r} has no checkpointer: name one in langgraph.json, or give --checkpointer")
@@ -114,6 +92,15 @@ async def _wake(shell: Shell, graphs: Graphs, thread: str, name: str | None) -> 
     if await _is_async(graph, thread):
         return await signoff.aresume(graph, thread_id=thread, config=config)
     return await asyncio.to_thread(signoff.resume, graph, thread_id=thread, config=config)
+
+
+def _recorded_graph(signoff: Signoff, thread_id: str) -> str:
+    """The graph that the newest ticket of a thread names; empty if it has none."""
+    newest, query = None, Query(thread_id=thread_id, limit=500)
+    while rows := signoff.ledger.find(query):
+        newest = max([*rows, *([newest] if newest else [])], key=lambda row: row.opened_at)
+        query = replace(query, after=rows[-1])
+    return newest.graph if newest else ""
 
 
 async def _is_async(graph: Graph, thread: str) -> bool:

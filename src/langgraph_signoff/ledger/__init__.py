@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from langgraph_signoff.entries import Draft, Entry, Lease, Row, link, moment, stamp
+from langgraph_signoff.entries import Draft, Entry, Lease, Row, Wake, link, moment, stamp
 
-__all__ = ["Draft", "Entry", "Lease", "Ledger", "Query", "Row", "link", "moment", "open_ledger", "stamp"]
+__all__ = ["Draft", "Entry", "Lease", "Ledger", "Query", "Row", "Wake", "link", "moment", "open_ledger", "stamp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,13 @@ class Ledger(Protocol):
         """The histories of several streams, by stream."""
 
     def append(
-        self, entries: Sequence[Entry], rows: Sequence[Row] = (), policies: Iterable[tuple[str, str]] = ()
+        self,
+        entries: Sequence[Entry],
+        rows: Sequence[Row] = (),
+        policies: Iterable[tuple[str, str]] = (),
+        wakes: Iterable[Wake] = (),
     ) -> None:
-        """Adds entries, their contents, the rows and unseen policies in one durable transaction.
+        """Adds entries, their contents, the rows, unseen policies and threads to wake in one durable transaction.
 
         Raises `StaleTicket` if some stream already has an entry of that number; nothing is then written.
         """
@@ -72,6 +76,15 @@ class Ledger(Protocol):
 
     def swap_lease(self, name: str, old: Lease | None, new: Lease | None) -> bool:
         """Replaces `old` by `new` if `old` is still what is there; says whether it did. Need not survive a power cut."""
+
+    def wakes(self) -> list[Wake]:
+        """Every thread to wake, the longest waiting first."""
+
+    def wake(self, thread_id: str) -> Wake | None:
+        """What says that a thread is to be woken, if anything does."""
+
+    def drop_wake(self, wake: Wake) -> None:
+        """Forgets a thread to wake, unless a newer entry says so too. Need not survive a power cut."""
 
     def scan(self, after: int = 0) -> Iterator[tuple[int, Entry]]:
         """Every entry with its position, in the order in which they were written."""

@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any
 
-from langgraph_signoff.entries import Entry, Lease, Row
+from langgraph_signoff.entries import Entry, Lease, Row, Wake
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket
 from langgraph_signoff.ledger import Query
 from langgraph_signoff.ledger.sqlite_file import FAILURES, connect, has_our_schema, translate
@@ -49,6 +49,10 @@ READ_LEASE = "SELECT token, owner, until FROM leases WHERE name = ?"
 ADD_LEASE = "INSERT OR IGNORE INTO leases (name, token, owner, until) VALUES (?, ?, ?, ?)"
 MOVE_LEASE = "UPDATE leases SET token = ?, owner = ?, until = ? WHERE name = ? AND token = ? AND until = ?"
 DROP_LEASE = "DELETE FROM leases WHERE name = ? AND token = ? AND until = ?"
+ADD_WAKE = "INSERT INTO wakes (thread_id, entry, since) VALUES (?, ?, ?) ON CONFLICT (thread_id) DO UPDATE SET entry = excluded.entry"
+READ_WAKES = "SELECT thread_id, entry, since FROM wakes ORDER BY since"
+READ_WAKE = "SELECT thread_id, entry, since FROM wakes WHERE thread_id = ?"
+DROP_WAKE = "DELETE FROM wakes WHERE thread_id = ? AND entry = ?"
 FIND_IDS = "SELECT id FROM standings WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
 TALLY = "SELECT tool, standing, count(*) FROM standings WHERE thread_id = ? AND message_id <> ? GROUP BY tool, standing"
 READ_ROWS = f"SELECT {_ROW} FROM standings WHERE id IN (SELECT value FROM json_each(?))"
@@ -81,7 +85,11 @@ class SqliteLedger:
         return found
 
     def append(
-        self, entries: Sequence[Entry], rows: Sequence[Row] = (), policies: Iterable[tuple[str, str]] = ()
+        self,
+        entries: Sequence[Entry],
+        rows: Sequence[Row] = (),
+        policies: Iterable[tuple[str, str]] = (),
+        wakes: Iterable[Wake] = (),
     ) -> None:
         """Adds all of it in one transaction that is on the disk when this returns."""
         with self._transaction() as db:
@@ -89,6 +97,7 @@ class SqliteLedger:
             for entry in entries:
                 self._add(db, entry)
             db.executemany(PUT_ROW, map(_VALUES, rows))
+            db.executemany(ADD_WAKE, ((wake.thread_id, wake.entry, wake.since) for wake in wakes))
 
     def _add(self, db: sqlite3.Connection, entry: Entry) -> None:
         chained = (entry.prev, entry.hash, entry.contents_hash)
@@ -143,13 +152,8 @@ class SqliteLedger:
 
     def swap_lease(self, name: str, old: Lease | None, new: Lease | None) -> bool:
         """Compare and set. Not synced: a lease that a power cut loses has no owner left."""
-        with self._lock, self._errors():
-            db = self._connection()
-            db.execute("PRAGMA synchronous = NORMAL")
-            try:
-                return self._swap(db, name, old, new).rowcount == 1
-            finally:
-                db.execute("PRAGMA synchronous = FULL")
+        with self._unsynced() as db:
+            return self._swap(db, name, old, new).rowcount == 1
 
     def _swap(self, db: sqlite3.Connection, name: str, old: Lease | None, new: Lease | None) -> sqlite3.Cursor:
         if old is None:
@@ -158,6 +162,20 @@ class SqliteLedger:
         if new is None:
             return db.execute(DROP_LEASE, (name, old.token, old.until))
         return db.execute(MOVE_LEASE, (new.token, new.owner, new.until, name, old.token, old.until))
+
+    def wakes(self) -> list[Wake]:
+        """Every thread to wake."""
+        return [Wake(*row) for row in self._read(READ_WAKES, ())]
+
+    def wake(self, thread_id: str) -> Wake | None:
+        """What says that a thread is to be woken."""
+        found = self._read(READ_WAKE, (thread_id,))
+        return Wake(*found[0]) if found else None
+
+    def drop_wake(self, wake: Wake) -> None:
+        """Not synced: what a power cut brings back is looked at once more."""
+        with self._unsynced() as db:
+            db.execute(DROP_WAKE, (wake.thread_id, wake.entry))
 
     def scan(self, after: int = 0) -> Iterator[tuple[int, Entry]]:
         """Every entry in the order of writing, a thousand at a time."""
@@ -222,6 +240,16 @@ class SqliteLedger:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _unsynced(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._errors():
+            db = self._connection()
+            db.execute("PRAGMA synchronous = NORMAL")
+            try:
+                yield db
+            finally:
+                db.execute("PRAGMA synchronous = FULL")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -70,6 +70,15 @@ CREATE INDEX standings_due ON standings (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX standings_of_thread ON standings (thread_id, tool);
 CREATE INDEX standings_in_doubt ON standings (due_at, id) WHERE standing = 'in_doubt';
 
+-- Threads that may have something to go on with. Not part of the record.
+CREATE TABLE wakes (
+    thread_id TEXT PRIMARY KEY,
+    entry     TEXT NOT NULL,
+    since     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX wakes_since ON wakes (since);
+
 -- Who is at work right now. Not part of the record.
 CREATE TABLE leases (
     name  TEXT PRIMARY KEY,

@@ -1,4 +1,4 @@
-"""A ticket's entries as people may read them: what is secret stays masked."""
+"""`history`: a ticket's entries as people may read them; what is secret stays masked."""
 
 from __future__ import annotations
 
@@ -6,12 +6,28 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import typer
+
+from langgraph_signoff.cli.command import READS, command
+from langgraph_signoff.cli.options import TICKET
+from langgraph_signoff.cli.shell import Shell
 from langgraph_signoff.ledger import Entry
 from langgraph_signoff.liveness import pid_of
 from langgraph_signoff.masking import Hush, mask_patch
 from langgraph_signoff.render import patch_lines
 
 _TOLD = ("reason", "error", "rendering")  # of the erasable contents; arguments come masked, as patches
+
+
+def history(shell: Shell, ticket: TICKET) -> None:
+    """All that happened to a ticket: what, who, when and why."""
+    words = words_of(shell.signoff.history(ticket))
+    shell.tell(words, lambda: lines_of(words))
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    command(app, "history", *READS)(history)
 
 
 def words_of(history: Sequence[Entry]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Naming a ticket on the command line, and completing its id."""
+"""The options and arguments that several commands share, and how a ticket's id is completed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from langgraph_signoff.cli.shell import LEDGER, Shell
+from langgraph_signoff.cli.shell import LEDGER, POLICY, Shell
 from langgraph_signoff.render import SHORT_ID, printable
 
 _MOST_SHOWN = 200
@@ -47,3 +47,26 @@ TICKET = Annotated[
     str, typer.Argument(metavar="ID", help="The ticket: its id, or the beginning of it.", autocompletion=complete_id)
 ]
 REASON = Annotated[str, typer.Option("--reason", "-r", help="Why; it joins the record, and the agent is told.")]
+GRAPH = Annotated[str | None, typer.Option("--graph", metavar="NAME", help="A graph's name in langgraph.json.")]
+CONFIG = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Names the graphs and the checkpointer. [langgraph.json]"),
+]
+CHECKPOINTER = Annotated[
+    str | None, typer.Option("--checkpointer", metavar="URL", help="Instead of langgraph.json's: sqlite:///FILE.")
+]
+
+LEDGER_OPTION = Annotated[
+    Path | None, typer.Option("--ledger", metavar="PATH", help=f"The ledger's file, or SIGNOFF_LEDGER. [{LEDGER}]")
+]
+POLICY_OPTION = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        metavar="PATH",
+        help=f"The policy's file, or SIGNOFF_POLICY. [{POLICY} if there is one; "
+        "without, each ticket's recorded policy judges]",
+    ),
+]
+NAME_OPTION = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who decides. [the OS user]")]
+JSON_OPTION = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]

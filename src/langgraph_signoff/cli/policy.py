@@ -10,7 +10,7 @@ import typer
 
 from langgraph_signoff.cli.command import CHECKS, command
 from langgraph_signoff.cli.exits import USAGE, Unusable
-from langgraph_signoff.cli.resuming import CONFIG, GRAPH
+from langgraph_signoff.cli.options import CONFIG, GRAPH
 from langgraph_signoff.cli.shell import POLICY, Shell
 from langgraph_signoff.errors import PolicyError
 from langgraph_signoff.policy import Policy
