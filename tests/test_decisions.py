@@ -104,6 +104,16 @@ def test_a_decision_says_who_what_why_and_what_was_seen(signoff: Signoff, clock:
     assert [entry.kind for entry in signoff.history(ticket)] == ["opened", "decided"]
 
 
+def test_what_a_reader_does_to_a_ticket_in_hand_changes_neither_the_call_nor_what_others_see(signoff: Signoff) -> None:
+    args = {"to": "bob", "items": [{"pin": "1"}]}
+    ticket = open_ticket(signoff, args, args_schema=SCHEMA)
+    ticket.args["items"].append({"pin": "2"})
+    ticket.args_schema["properties"].clear()
+    case = signoff.desk.case(ticket.id)
+    assert (case.args, case.parsed, signoff.ticket(ticket.id).args) == (args, args, args)
+    assert signoff.ticket(ticket.id).args_schema == SCHEMA
+
+
 def test_an_id_needs_the_digest_that_was_shown(signoff: Signoff) -> None:
     ticket = open_ticket(signoff)
     for say in (signoff.approve, signoff.reject):

@@ -62,14 +62,15 @@ _FIRST_STANDING = {"allow": Standing.APPROVED, "review": Standing.PENDING, "deny
 
 
 @functools.lru_cache(maxsize=512)
-def _opening(body_json: str, contents_json: str | None) -> tuple[dict[str, Any], dict[str, Any], Ruling]:
-    # A ticket is read at every step of its life, and its first entry never changes.
+def _opening(body_json: str) -> tuple[dict[str, Any], Ruling]:
+    # A ticket is read at every step of its life, and its first entry never changes. The contents are read anew each time:
+    # they leave as arguments and as a schema that a tool or a reader may alter.
     body = json.loads(body_json)
-    return body, json.loads(contents_json) if contents_json else {}, Ruling.model_validate(body["ruling"])
+    return body, Ruling.model_validate(body["ruling"])
 
 
 def _opened(entry: Entry) -> Case:
-    body, contents, ruling = _opening(entry.body_json, entry.contents_json)
+    (body, ruling), contents = _opening(entry.body_json), entry.contents
     at = moment(entry.at)
     action = contents.get("action", {})
     standing = _FIRST_STANDING[ruling.mode]
