@@ -12,10 +12,9 @@ from langgraph_signoff.desk import to_row
 from langgraph_signoff.entries import hash_contents, hash_entry
 from langgraph_signoff.errors import LedgerError, StaleTicket
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Row, link
+from langgraph_signoff.vocabulary import SHORTEST_DIGEST
 
 SEALS = "seals"
-
-_SHORTEST_NOTE = 12  # characters of a noted seal that name it
 
 
 @dataclass
@@ -36,6 +35,13 @@ class Report:
     def is_whole(self) -> bool:
         """Whether nothing is broken."""
         return not self.broken
+
+    def __str__(self) -> str:
+        counts = f"{self.tickets} tickets, {self.entries} entries"
+        counts += f", {self.erased} of them erased" if self.erased else ""
+        seal = f"newest seal {self.seal}, {self.unsealed} entries after it" if self.seal else "no seal yet"
+        verdict = "whole" if self.is_whole else "broken"
+        return "\n".join([f"the record is {verdict}: {counts}", *(f"  {text}" for text in self.broken), seal])
 
 
 def seal(ledger: Ledger, now: datetime) -> str:
@@ -86,12 +92,12 @@ def verify(ledger: Ledger, *, noted_seal: str | None = None) -> Report:
     return report
 
 
-Head = tuple[int, str]
+Last = tuple[int, str]
 """The number and the hash of the last entry of a stream."""
 
 
-def _check_entries(ledger: Ledger, seals: _Seals, report: Report) -> dict[str, Head]:
-    heads: dict[str, Head] = {}
+def _check_entries(ledger: Ledger, seals: _Seals, report: Report) -> dict[str, Last]:
+    heads: dict[str, Last] = {}
     is_numbered = True
     for place, (position, entry) in enumerate(ledger.scan(), start=1):
         report.entries += 1
@@ -108,7 +114,7 @@ def _check_entries(ledger: Ledger, seals: _Seals, report: Report) -> dict[str, H
     return heads
 
 
-def _wrong_with(entry: Entry, head: Head) -> Iterator[str]:
+def _wrong_with(entry: Entry, head: Last) -> Iterator[str]:
     if (entry.seq, entry.prev) != (head[0] + 1, head[1]):
         yield f"{_name(entry)} does not follow the entry before it"
     if entry.hash != hash_entry(
@@ -138,7 +144,7 @@ class _Seals:
 
     def has(self, note: str) -> bool:
         """Whether a seal has this hash, or begins with it."""
-        return any(h == note or (len(note) >= _SHORTEST_NOTE and h.startswith(note)) for h in self._hashes)
+        return any(h == note or (len(note) >= SHORTEST_DIGEST and h.startswith(note)) for h in self._hashes)
 
     def take(self, position: int, entry: Entry) -> Iterator[str]:
         """Takes the next entry; says what is wrong with the seals that end before it."""
@@ -193,7 +199,7 @@ class _Policies:
             yield f"policy {version[:12]} was removed: a ruling names it"
 
 
-def _wrong_rows(ledger: Ledger, heads: dict[str, Head], policies: _Policies) -> Iterator[str]:
+def _wrong_rows(ledger: Ledger, heads: dict[str, Last], policies: _Policies) -> Iterator[str]:
     rest = {stream for stream in heads if stream != SEALS}
     for row in ledger.all_rows():
         rest.discard(row.id)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from langgraph_signoff.cli.command import READS, command
 from langgraph_signoff.cli.exits import BROKEN, Unusable
 from langgraph_signoff.cli.shell import Shell
-
-if TYPE_CHECKING:
-    from langgraph_signoff.audit import Report
-
-SHORTEST_SEAL = 12  # characters of a seal that still name one record
+from langgraph_signoff.vocabulary import SHORTEST_DIGEST
 
 
 def expire(shell: Shell) -> None:
@@ -42,10 +38,10 @@ def verify(
     ] = None,
 ) -> None:
     """Check the whole record; say what is broken."""
-    if seal is not None and len(seal) < SHORTEST_SEAL:
-        raise Unusable(f"--seal {seal!r}: give at least {SHORTEST_SEAL} characters of the seal")
+    if seal is not None and len(seal) < SHORTEST_DIGEST:
+        raise Unusable(f"--seal {seal!r}: give at least {SHORTEST_DIGEST} characters of the seal")
     report = shell.signoff.verify(seal=seal)
-    shell.tell({**asdict(report), "is_whole": report.is_whole}, lambda: _text(report))
+    shell.tell({**asdict(report), "is_whole": report.is_whole}, lambda: str(report))
     if not report.is_whole:
         raise typer.Exit(BROKEN)
 
@@ -55,12 +51,3 @@ def register(app: typer.Typer) -> None:
     command(app, "expire", *READS)(expire)
     command(app, "seal", *READS)(seal)
     command(app, "verify", *READS)(verify)
-
-
-def _text(report: Report) -> str:
-    counts = f"{report.tickets} tickets, {report.entries} entries"
-    counts += f", {report.erased} of them erased" if report.erased else ""
-    seal = f"newest seal {report.seal}, {report.unsealed} entries after it" if report.seal else "no seal yet"
-    if report.is_whole:
-        return f"the record is whole: {counts}\n{seal}"
-    return "\n".join([f"the record is broken: {counts}", *(f"  {text}" for text in report.broken), seal])

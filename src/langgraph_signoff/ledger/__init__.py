@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from langgraph_signoff.entries import Draft, Entry, Lease, Row, Wake, link, moment, stamp
+from langgraph_signoff.errors import LedgerUnavailable
 
 __all__ = ["Draft", "Entry", "Lease", "Ledger", "Query", "Row", "Wake", "link", "moment", "open_ledger", "stamp"]
 
@@ -38,8 +39,8 @@ class Ledger(Protocol):
     def history(self, stream: str) -> list[Entry]:
         """All entries of a stream in order; empty if there is none."""
 
-    def histories(self, streams: Sequence[str]) -> dict[str, list[Entry]]:
-        """The histories of several streams, by stream."""
+    def histories(self, query: Query) -> dict[str, list[Entry]]:
+        """The histories of the tickets that a query describes, by id and in its order."""
 
     def append(
         self,
@@ -106,7 +107,9 @@ class Ledger(Protocol):
 
 
 def open_ledger(place: str) -> Ledger:
-    """The ledger at a file path, made if it is not there."""
+    """The ledger at a file path, made if it is not there. Raises LedgerUnavailable for what is no path of a file."""
+    if "://" in place or place == ":memory:":
+        raise LedgerUnavailable(f"{place} is no file; a ledger is one SQLite file, so that a restart loses nothing")
     from langgraph_signoff.ledger.sqlite import SqliteLedger
 
     return SqliteLedger(place)

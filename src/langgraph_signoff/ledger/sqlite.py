@@ -27,7 +27,7 @@ READ_HISTORY = (
 )
 READ_HISTORIES = f"""
     SELECT {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = contents_hash
-    WHERE stream IN ({{}}) ORDER BY stream, seq
+    WHERE stream IN (SELECT value FROM json_each(?)) ORDER BY stream, seq
 """
 READ_ENTRIES = f"SELECT position, {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = contents_hash WHERE position > ? ORDER BY position LIMIT 1000"
 ADD_ENTRY = (
@@ -76,11 +76,10 @@ class SqliteLedger:
         """All entries of a stream in order."""
         return [Entry(*row) for row in self._read(READ_HISTORY, (stream,))]
 
-    def histories(self, streams: Sequence[str]) -> dict[str, list[Entry]]:
-        """The entries of several streams, read in one statement."""
-        marks = ", ".join("?" * len(streams))
-        found: dict[str, list[Entry]] = {stream: [] for stream in streams}
-        for row in self._read(READ_HISTORIES.format(marks), tuple(streams)):
+    def histories(self, query: Query) -> dict[str, list[Entry]]:
+        """The entries of all the tickets that a query describes, read in one statement."""
+        found: dict[str, list[Entry]] = {id_: [] for (id_,) in self._select("id", query)}
+        for row in self._read(READ_HISTORIES, (json.dumps(list(found)),)):
             found[row[0]].append(Entry(*row))
         return found
 
@@ -114,19 +113,22 @@ class SqliteLedger:
 
     def find(self, query: Query) -> list[Row]:
         """The rows that a query describes, most urgent first."""
+        return [_row(row) for row in self._select(_ROW, query)]
+
+    def _select(self, columns: str, query: Query) -> list[tuple[Any, ...]]:
         if query.after is None or query.due_before is not None:
-            return self._page(query)
+            return self._page(columns, query)
         # Peers of the last row first, then what is less urgent: each is one range of an index.
         last = query.after
-        peers = self._page(query, "priority = ?", last.priority)
+        peers = self._page(columns, query, "priority = ?", last.priority)
         rest = replace(query, after=None, limit=query.limit - len(peers))
-        return peers + self._page(rest, "priority < ?", last.priority) if rest.limit > 0 else peers
+        return peers + self._page(columns, rest, "priority < ?", last.priority) if rest.limit > 0 else peers
 
-    def _page(self, query: Query, *more: str | int) -> list[Row]:
+    def _page(self, columns: str, query: Query, *more: str | int) -> list[tuple[Any, ...]]:
         where, values = _conditions(query, *more)
         order = "due_at, id" if query.due_before is not None else "priority DESC, due_at, id"
-        text = f"SELECT {_ROW} FROM standings WHERE {where} ORDER BY {order} LIMIT ?"
-        return [_row(row) for row in self._read(text, (*values, query.limit))]
+        text = f"SELECT {columns} FROM standings WHERE {where} ORDER BY {order} LIMIT ?"
+        return self._read(text, (*values, query.limit))
 
     def ids(self, prefix: str) -> list[str]:
         """At most two ticket ids that begin with `prefix`."""
