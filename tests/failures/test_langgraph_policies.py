@@ -158,6 +158,16 @@ def test_a_thread_that_outlives_its_node_finishes_its_claim_and_is_not_run_besid
     world.assert_ends(Expect([CUT_OFF, *ONCE], ["executed"], SENT))
 
 
+@pytest.mark.filterwarnings("ignore:node 'tools' has a timeout")
+def test_calls_with_a_timeout_find_room_to_run_where_one_task_runs_at_a_time(async_world: World) -> None:
+    world, narrow = async_world, {"max_concurrency": 1}
+    world.open([[("send", {"to": "bob"}), ("send", {"to": "eve"})], "done"], node={"timeout": 20.0})
+    for ticket in world.run(config=narrow).tickets:
+        world.signoff.approve(ticket, by="ana")
+    assert world.resume(config=narrow).status == "completed"
+    world.assert_ends(Expect([*ONCE, "send eve 5.0"], ["executed"] * 2, "sent 5.0 to eve"))
+
+
 def test_a_second_runner_says_that_the_first_still_runs(async_world: World) -> None:
     world = async_world
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import Context, copy_context
 from copy import copy
 from functools import partial
+from inspect import getclosurevars, isfunction
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -77,7 +78,7 @@ def room(workers: int | None = None) -> Iterator[Context]:
     config = get_config()
     limit = config.get("max_concurrency")
     call: Any = config.get("configurable", {}).get(_CALL)
-    submit = getattr(call, "keywords", {}).get("submit")
+    submit = getattr(_unguarded(call), "keywords", {}).get("submit")
     executor = getattr(submit() if submit else None, "__self__", None)
     if not limit or executor is None:
         yield copy_context()
@@ -91,6 +92,11 @@ def room(workers: int | None = None) -> Iterator[Context]:
         own = {**config["configurable"], _CALL: partial(call, submit=lambda: roomy.submit)}
         with set_config_context({**config, "configurable": own}) as context:
             yield context
+
+
+def _unguarded(call: Any) -> Any:
+    # A node with a timeout gets it inside a function that refuses once the time is over.
+    return getclosurevars(call).nonlocals.get("call", call) if isfunction(call) else call
 
 
 def can_call_tasks(config: RunnableConfig) -> bool:
