@@ -1,0 +1,357 @@
+"""What the gate uses of LangGraph beyond its public API: where a release changes one of these, the test of that one fails.
+
+Each runs on a small graph of LangGraph alone, without a gate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import multiprocessing
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Annotated, Any
+
+import aiosqlite
+import pytest
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.tools import InjectedToolArg, InjectedToolCallId, tool
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.config import get_config
+from langgraph.func import task
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import InjectedState, InjectedStore, ToolNode, ToolRuntime
+from langgraph.runtime import Runtime
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
+from langgraph.types import Command, interrupt
+
+from langgraph_signoff.nodes import internals
+
+THREAD: RunnableConfig = {"configurable": {"thread_id": "t"}}
+LONG = 30  # seconds after which a graph that should have ended at once hangs
+
+
+class State(MessagesState, total=False):
+    word: str
+
+
+def builder(*nodes: Any, **options: Any) -> StateGraph[Any]:
+    """A graph whose nodes all run at once."""
+    made = StateGraph(State)
+    for number, node in enumerate(nodes):
+        made.add_node(f"n{number}", node, **options)
+        made.add_edge(START, f"n{number}")
+    return made
+
+
+@pytest.fixture
+def saver(tmp_path: Path) -> Iterator[SqliteSaver]:
+    db = sqlite3.connect(tmp_path / "threads.db", check_same_thread=False)
+    yield SqliteSaver(db)
+    db.close()
+
+
+def configurable() -> internals.Configurable:
+    return get_config()["configurable"]
+
+
+# What a run's config tells --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_a_node_sees_whether_its_run_has_a_checkpointer(saver: SqliteSaver, saves: bool) -> None:
+    seen = list[bool]()
+    graph = builder(lambda state: seen.append(internals.has_checkpointer(configurable())))
+    graph.compile(checkpointer=saver if saves else None).invoke({"word": "go"}, THREAD)
+    assert seen == [saves], "LangGraph shows a run's checkpointer to a node in another place"
+
+
+@pytest.mark.parametrize(("durability", "unsaved"), [("exit", True), ("sync", False), ("async", False), (None, False)])
+def test_a_node_sees_a_run_that_saves_nothing_before_it_ends(
+    saver: SqliteSaver, durability: Any, unsaved: bool
+) -> None:
+    seen = list[bool]()
+    graph = builder(lambda state: seen.append(internals.ends_unsaved(configurable())))
+    graph.compile(checkpointer=saver).invoke({"word": "go"}, THREAD, durability=durability)
+    assert seen == [unsaved], "LangGraph shows a run's durability to a node in another place"
+
+
+def test_an_output_holds_the_pauses_under_their_key(saver: SqliteSaver) -> None:
+    graph = builder(lambda state: interrupt("sure?")).compile(checkpointer=saver)
+    output = graph.invoke({"word": "go"}, THREAD)
+    assert internals.INTERRUPT in output, f"LangGraph puts the pauses of a run elsewhere: {sorted(output)}"
+    assert tuple(output[internals.INTERRUPT]) == graph.get_state(THREAD).interrupts
+    assert [pause.value for pause in output[internals.INTERRUPT]] == ["sure?"]
+
+
+def test_a_node_sees_whether_it_runs_in_a_graph(saver: SqliteSaver) -> None:
+    seen = list[bool]()
+
+    def look(state: Any, config: RunnableConfig) -> None:
+        seen.append(internals.can_call_tasks(config))
+
+    builder(look).compile(checkpointer=saver).invoke({"word": "go"}, THREAD)
+    RunnableLambda(look).invoke({"word": "go"}, THREAD)
+    assert seen == [True, False], "LangGraph shows in another place that a node can call tasks"
+
+
+# An answer without an id ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_only_an_answer_without_an_id_lies_in_wait_for_the_next_question(saver: SqliteSaver, by_id: bool) -> None:
+    seen, answers = list[bool](), list[Any]()
+
+    def node(state: State) -> None:
+        seen.extend(internals.is_unheard(configurable()) for _ in range(2))
+        answers.append(interrupt("sure?"))
+
+    graph = builder(node).compile(checkpointer=saver)
+    graph.invoke({"word": "go"}, THREAD)
+    [pause] = graph.get_state(THREAD).interrupts
+    assert seen == [False, False], "nobody has answered yet"
+    graph.invoke(Command(resume={pause.id: "x"} if by_id else "x"), THREAD)
+    assert seen[2:] == [not by_id] * 2, "LangGraph keeps an answer without an id in another place"
+    assert answers == ["x"], "looking took the answer"
+
+
+def test_an_answer_that_was_heard_is_not_the_answer_to_the_next_question(saver: SqliteSaver) -> None:
+    decided, unheard, answers = list[str](), list[bool](), list[Any]()
+
+    @task
+    def own_question() -> Any:
+        return interrupt("the tool's own")
+
+    def node(state: State) -> None:
+        if not decided:
+            interrupt("the gate's")
+        if internals.is_unheard(configurable()):
+            internals.hear(configurable())
+            unheard.append(internals.is_unheard(configurable()))
+        answers.append(own_question().result())
+
+    graph = builder(node).compile(checkpointer=saver)
+    graph.invoke({"word": "go"}, THREAD)
+    decided.append("in the ledger")
+    graph.invoke(Command(resume="x"), THREAD)
+    asked = [pause.value for pause in graph.get_state(THREAD).interrupts]
+    assert asked == ["the tool's own"], f"the tool's own question got the answer that was heard: {answers}"
+    graph.invoke(Command(resume="y"), THREAD)
+    assert answers == ["y"], "what was heard is not remembered: the tool's own answer was taken too"
+    assert unheard == [False]
+
+
+# What a ToolNode injects ----------------------------------------------------------------------------------------------
+
+
+@tool
+def takes_all(
+    n: int,
+    state: Annotated[dict, InjectedState],
+    word: Annotated[str, InjectedState("word")],
+    store: Annotated[BaseStore, InjectedStore],
+    runtime: ToolRuntime,
+    call_id: Annotated[str, InjectedToolCallId],
+    own: Annotated[str, InjectedToolArg] = "own",
+) -> str:
+    """Takes all that can be injected."""
+    return f"{n} {state['word']} {word} {type(store).__name__} {runtime.tool_call_id} {call_id} {own}"
+
+
+@tool
+def takes_none(n: int) -> str:
+    """Takes nothing but what the model gives."""
+    return str(n)
+
+
+def test_the_arguments_that_a_tool_node_injects_are_known(saver: SqliteSaver) -> None:
+    injected = {"state", "word", "store", "runtime", "call_id", "own"}
+    assert internals.injected_args(takes_all) == injected, (
+        "LangGraph finds other injected arguments, or names them anew"
+    )
+    assert internals.injected_args(takes_none) == set()
+    forged = {"n": 1, "state": {"word": "f"}, "word": "f", "store": "f", "runtime": "f", "call_id": "f", "own": "f"}
+    call = {"name": "takes_all", "args": forged, "id": "c", "type": "tool_call"}
+    graph = builder(ToolNode([takes_all])).compile(checkpointer=saver, store=InMemoryStore())
+    output = graph.invoke({"word": "w", "messages": [AIMessage("", tool_calls=[call])]}, THREAD)
+    assert output["messages"][-1].text == "1 w w InMemoryStore c c own", (
+        "ToolNode lets a model give an injected argument"
+    )
+
+
+# Places for called tasks ----------------------------------------------------------------------------------------------
+
+
+@task
+def body(n: int) -> int:
+    return n + 1
+
+
+@task
+async def abody(n: int) -> int:
+    return n + 1
+
+
+def waiting(results: list[Any]) -> Callable[[State], None]:
+    """A node that waits for two called tasks, in a room of their own."""
+
+    def node(state: State) -> None:
+        with internals.room() as context:
+            called = [context.run(body, n) for n in range(2)]
+            results.append([future.result() for future in called])
+
+    return node
+
+
+def awaiting(results: list[Any]) -> Callable[[State], Any]:
+    """The same for async."""
+
+    async def node(state: State) -> None:
+        with internals.room() as context:
+            called = [context.run(abody, n) for n in range(2)]
+            results.append([await future for future in called])
+
+    return node
+
+
+def run_in_room(folder: Path, kind: str) -> None:
+    results = list[Any]()
+    narrow: RunnableConfig = {**THREAD, "max_concurrency": 1}
+    if kind == "sync":
+        db = sqlite3.connect(folder / "threads.db", check_same_thread=False)
+        graph = builder(*[waiting(results)] * 2).compile(checkpointer=SqliteSaver(db))
+        graph.invoke({"word": "go"}, narrow)
+    else:
+        options = {"timeout": 2.0 * LONG} if kind == "async with a timeout" else {}
+        asyncio.run(_arun_in_room(folder, builder(*[awaiting(results)] * 2, **options), narrow))
+    assert results == [[1, 2], [1, 2]]
+
+
+async def _arun_in_room(folder: Path, made: StateGraph[Any], config: RunnableConfig) -> None:
+    async with aiosqlite.connect(folder / "threads.db") as db:
+        await made.compile(checkpointer=AsyncSqliteSaver(db)).ainvoke({"word": "go"}, config)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "async with a timeout"])
+def test_called_tasks_find_room_beside_the_nodes_that_wait_for_them(tmp_path: Path, kind: str) -> None:
+    # In a process of its own: where there is no room, nothing but the end of the process ends the wait.
+    process = multiprocessing.get_context("fork").Process(target=run_in_room, args=(tmp_path, kind))
+    process.start()
+    process.join(LONG)
+    hangs = process.is_alive()
+    process.kill()
+    process.join()
+    assert not hangs, "no room was made: LangGraph hands a node its executor in another place"
+    assert process.exitcode == 0
+
+
+def test_a_called_task_finds_no_place_beside_a_node_that_waits_without_room(saver: SqliteSaver) -> None:
+    done = list[bool]()
+
+    def node(state: State) -> None:
+        called: Any = body(1)
+        done.append(bool(futures.wait([called], timeout=0.3).done))
+
+    graph = builder(node, node).compile(checkpointer=saver)
+    graph.invoke({"word": "go"}, {**THREAD, "max_concurrency": 1})
+    assert done == [False, False], "LangGraph now gives called tasks places of their own: `room` may go"
+
+
+# What the gated node overrides and calls of ToolNode ------------------------------------------------------------------
+
+METHODS = {
+    "_func": ["self", "input", "config", "runtime"],
+    "_afunc": ["self", "input", "config", "runtime"],
+    "_parse_input": ["self", "input"],
+    "_extract_state": ["self", "input", "config"],
+    "_combine_tool_outputs": ["self", "outputs", "input_type"],
+}
+
+PART = object()
+OTHER_CALL = {"name": "sees", "args": {"n": 2}, "id": "other", "type": "tool_call"}
+A_CALL = {"name": "sees", "args": {"n": 1}, "id": "c", "type": "tool_call"}
+
+
+@tool
+def sees(n: int, state: Annotated[dict, InjectedState]) -> str:
+    """Tells what it sees."""
+    return f"{n} {state['word']}"
+
+
+class Narrowed(ToolNode):
+    """A ToolNode that hands itself another input than it was given, and says what that means."""
+
+    def _func(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
+        return super()._func(PART, config, runtime)  # type: ignore[arg-type]  # known to the methods below
+
+    async def _afunc(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
+        return await super()._afunc(PART, config, runtime)  # type: ignore[arg-type]  # known to the methods below
+
+    def _parse_input(self, input: Any) -> Any:
+        return ([OTHER_CALL], "tool_calls") if input is PART else super()._parse_input(input)
+
+    def _extract_state(self, input: Any, config: RunnableConfig) -> Any:
+        return {"word": "other"} if input is PART else super()._extract_state(input, config)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_tool_node_has_the_method_that_the_gated_node_overrides_or_calls(name: str) -> None:
+    method = getattr(ToolNode, name, None)
+    assert method is not None, f"ToolNode has no {name} any more"
+    assert list(inspect.signature(method).parameters) == METHODS[name], f"ToolNode.{name} takes something else"
+    assert inspect.iscoroutinefunction(method) is (name == "_afunc")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_tool_node_asks_its_subclass_what_an_input_means(tmp_path: Path, is_async: bool) -> None:
+    input = {"word": "w", "messages": [AIMessage("", tool_calls=[A_CALL])]}
+    async with aiosqlite.connect(tmp_path / "threads.db") as db:
+        graph = builder(Narrowed([sees])).compile(checkpointer=AsyncSqliteSaver(db))
+        invoke = graph.ainvoke if is_async else _in_a_thread(graph.invoke)
+        told = (await invoke(input, THREAD))["messages"][-1]
+    assert (told.text, told.tool_call_id) == ("2 other", "other"), "ToolNode goes past the methods of a subclass"
+
+
+def _in_a_thread(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args: asyncio.to_thread(function, *args)
+
+
+def test_a_tool_node_parses_its_inputs_into_calls_and_their_kind() -> None:
+    node, message = ToolNode([sees]), AIMessage("", tool_calls=[A_CALL])
+    assert node._parse_input({"messages": [message]}) == ([A_CALL], "dict")
+    assert node._parse_input([message]) == ([A_CALL], "list")
+    assert node._parse_input([A_CALL]) == ([A_CALL], "tool_calls")  # type: ignore[list-item]  # what `Send` gives
+
+
+def test_a_tool_node_hydrates_the_state_of_a_call_that_was_sent_alone(saver: SqliteSaver) -> None:
+    seen, node = list[Any](), ToolNode([sees])
+
+    def look(state: Any, config: RunnableConfig) -> None:
+        seen.append(node._extract_state([A_CALL], config))  # type: ignore[list-item]  # what `Send` gives
+        seen.append(node._extract_state(state, config))
+
+    builder(look).compile(checkpointer=saver).invoke({"word": "w", "messages": []}, THREAD)
+    assert [state["word"] for state in seen] == ["w", "w"], "ToolNode reads the state of a sent call in another way"
+
+
+def test_a_tool_node_combines_messages_and_commands_into_one_output() -> None:
+    node, message, command = (
+        ToolNode([sees], messages_key="chat"),
+        ToolMessage("m", tool_call_id="c"),
+        Command(goto="x"),
+    )
+    combine: Callable[..., Any] = node._combine_tool_outputs
+    assert combine([message, message], "list") == [message, message]
+    assert combine([message, message], "dict") == combine([message, message], "tool_calls") == {"chat": [message] * 2}
+    assert combine([message, command], "dict") == [{"chat": [message]}, command]
+    assert combine([message, command], "list") == [[message], command]
+
+
+def test_a_tool_node_knows_the_key_of_its_messages() -> None:
+    assert getattr(ToolNode([sees]), "_messages_key", None) == "messages", "ToolNode keeps its messages_key elsewhere"
+    assert ToolNode([sees], messages_key="chat")._messages_key == "chat"
