@@ -69,13 +69,13 @@ class Desk:
             raise UnknownTicket(f"there is no ticket {ticket_id!r}; `signoff list` shows the ids")
         return history
 
-    def cases(self, ticket_ids: Sequence[str]) -> list[Case]:
-        """Several tickets as they stand now, in this order; all of them must exist."""
-        histories, now = self.ledger.histories(ticket_ids), self.clock()
+    def cases(self, query: Query) -> list[Case]:
+        """Tickets as they stand now, by a query over the standings on record."""
+        histories, now = self.ledger.histories(query), self.clock()
         cases = []
-        for ticket_id in ticket_ids:
+        for ticket_id, history in histories.items():
             with _readable(ticket_id):
-                cases.append(law.fold(histories[ticket_id], now))
+                cases.append(law.fold(history, now))
         return cases
 
     def find_id(self, prefix: str) -> str:

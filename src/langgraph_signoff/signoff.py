@@ -198,7 +198,7 @@ class Signoff:
 
     def find(self, query: Query) -> list[Ticket]:
         """Tickets as they stand now, by a query over the standings on record."""
-        return [to_ticket(case) for case in self.desk.cases([row.id for row in self.ledger.find(query)])]
+        return [to_ticket(case) for case in self.desk.cases(query)]
 
     def history(self, ticket: Ticket | str) -> list[Entry]:
         """Every entry of a ticket, in order. Raises UnknownTicket."""
