@@ -5,7 +5,7 @@ from __future__ import annotations
 from langgraph_signoff.law import Case
 from langgraph_signoff.masking import Hush, mask, mask_patch
 from langgraph_signoff.policy.describe import render_describe
-from langgraph_signoff.vocabulary import Decision, Outcome, Standing, Ticket, Verdict
+from langgraph_signoff.vocabulary import Decision, Outcome, Standing, Ticket
 
 
 def to_ticket(case: Case) -> Ticket:
@@ -62,6 +62,4 @@ def options(case: Case) -> tuple[str, ...]:
     """What a reviewer can do with a ticket that stands so."""
     if case.standing is Standing.IN_DOUBT:
         return ("happened", "did_not_happen", "give_up")
-    if case.standing is not Standing.PENDING or case.erased:
-        return ()
-    return tuple(str(v) for v in (Verdict.APPROVE, Verdict.REJECT, Verdict.REVISE))
+    return ("approve", "reject", "revise") if case.standing is Standing.PENDING and not case.erased else ()
