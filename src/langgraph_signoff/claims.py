@@ -49,7 +49,7 @@ class Claims:
         match case.standing:
             case Standing.APPROVED if not case.erased:
                 return [self._claimed(case, case.attempts + 1)]
-            case Standing.RUNNING if case.claim and case.claim.suspended:
+            case Standing.RUNNING if case.claim and case.claim.suspended and not case.erased:
                 return [self._claimed(case, case.attempts)]
             case Standing.RUNNING if not self.is_alive(case):
                 return [Draft("in_doubt", {"attempt": case.attempts, "found_by": liveness.me()}), *self._again(case)]
@@ -58,8 +58,8 @@ class Claims:
         return []
 
     def _again(self, case: Case) -> list[Draft]:
-        if not case.ruling.idempotent:
-            return []
+        if case.erased or not case.ruling.idempotent:
+            return []  # a person says what happened
         return [Draft("retried", {"attempt": case.attempts, "by": "policy"}), self._claimed(case, case.attempts + 1)]
 
     def _claimed(self, case: Case, attempt: int) -> Draft:

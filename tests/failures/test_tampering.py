@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
-from langgraph.types import Send
+from langchain_core.tools import StructuredTool
+from langgraph.types import Send, interrupt
 
 from failures.world import GO, ONCE, SEND, SENT, Command, Expect, World, bare_agent, swapped
 from langgraph_signoff import TicketClosed, Unidentified
@@ -137,6 +140,68 @@ def test_the_state_swapped_in_memory_by_a_wrapper_changes_nothing_that_was_appro
     world.signoff.reject(run.tickets[0], by="ana")
     assert world.resume().status == "completed"
     world.assert_ends(Expect([], ["approved", "rejected"], REJECTED))
+
+
+# What was approved is taken from the record by hand --------------------------------------------------------------------------
+
+
+def _erase_by_hand(world: World, kind: str = "%") -> None:
+    statement = "UPDATE contents SET salt = NULL, data = NULL WHERE hash IN (SELECT contents_hash FROM entries WHERE kind LIKE ?)"
+    with closing(sqlite3.connect(world.folder / "signoff.db")) as db, db:
+        assert db.execute(statement, (kind,)).rowcount, "something was erased"
+
+
+@pytest.mark.parametrize("kind", ["%", "opened", "decided"])
+@pytest.mark.parametrize("edited", [False, True])
+def test_an_approved_call_that_is_no_longer_on_record_does_not_run(world: World, kind: str, edited: bool) -> None:
+    world.open([SEND, "done"])
+    ticket = world.run().tickets[0]
+    if edited:
+        world.signoff.revise(ticket, by="ana", args={"to": "eve"})
+    else:
+        world.signoff.approve(ticket, by="ana")
+    _erase_by_hand(world, kind)
+    assert world.resume().status == "completed"
+    assert world.effects == []
+    assert [t.standing for t in world.tickets()] == ["approved"]
+    [told] = world.told()
+    assert (told.status, told.text) == (
+        "error",
+        "send was not run: what was approved is no longer on record. Do not propose it again.",
+    )
+
+
+ANYTHING = {"type": "object", "properties": {"to": {"type": "string"}}}
+
+
+@pytest.mark.parametrize("left", ["cut off", "paused"])
+@pytest.mark.parametrize("answer", ["happened", "did_not_happen"])
+def test_a_call_under_way_that_is_no_longer_on_record_is_asked_about_and_not_run_with_what_is_left(
+    sync_world: World, left: str, answer: str
+) -> None:
+    world = sync_world
+
+    def send(**args: Any) -> str:
+        """Sends to anybody; without a name, to everybody."""
+        if left == "paused":
+            interrupt("sure?")
+        world.effect(f"send {sorted(args)}")
+        raise SystemExit
+
+    tool = StructuredTool(name="send", description="Sends.", args_schema=ANYTHING, func=send)
+    world.open([SEND, "done"], tools=[tool], policy="version: 1\ntools: {send: {idempotent: true}}")
+    world.signoff.approve(world.run().tickets[0], by="ana")
+    with suppress(SystemExit):
+        world.resume()
+    before = world.effects
+    assert [str(t.standing) for t in world.tickets()] == ["in_doubt" if left == "cut off" else "running"]
+    _erase_by_hand(world)
+    run = world.resume(answers=dict.fromkeys(world.status().questions, True))
+    assert (run.status, world.effects) == ("in_doubt", before)
+    world.signoff.settle(run.tickets[0], answer, by="ana", result="seen in the books")
+    assert world.resume().status == "completed"
+    assert world.effects == before
+    assert ("seen in the books" if answer == "happened" else "no longer on record") in world.told()[-1].text
 
 
 # Jumps past the gate -------------------------------------------------------------------------------------------------------
