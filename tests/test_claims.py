@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from langgraph_signoff import LedgerUnavailable, Signoff, Standing, liveness
+from langgraph_signoff import LedgerUnavailable, Policy, Signoff, Standing, liveness
 from langgraph_signoff.ledger import Draft, stamp
 from langgraph_signoff.ledger import sqlite_file as backend
 from support import Clock, agent, open_ticket
@@ -300,6 +300,41 @@ def test_a_run_whose_outcome_was_owed_finishes_with_the_result(path: Path, monke
         assert run.output["messages"][-2].text == "sent"
         assert ran == ["bob"]
     lock.close()
+
+
+RECORDED = Policy.parse("version: 1\ntools: {send: {otherwise: {then: allow, record: true}}}")
+
+
+@pytest.mark.parametrize("outcome", ["executed", "failed"])
+def test_an_outcome_of_a_call_that_is_only_recorded_is_paid_later_and_nothing_is_held_then(
+    path: Path, monkeypatch: pytest.MonkeyPatch, outcome: str
+) -> None:
+    monkeypatch.setattr(backend, "BUSY_TIMEOUT", 0.1)
+    lock = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+    def send(to: str) -> str:
+        """Sends, and the ledger is locked from then on."""
+        lock.execute("BEGIN IMMEDIATE")
+        if outcome == "failed":
+            raise ValueError("no such address")
+        return "sent"
+
+    script = [[("send", {"to": "bob"})], "Done."]
+    with closing(lock), closing(door(path, policy=RECORDED)) as signoff, agent(signoff, [send], script) as graph:
+        with pytest.raises(LedgerUnavailable):
+            signoff.run(graph, {"messages": [("user", "go")]}, thread_id="t")
+        [row] = signoff.ledger.all_rows()
+        claim = f"claim:{row.id}:0"
+        assert (kinds(signoff, row.id), signoff.leases.keeps(claim)) == (["opened"], True)
+        time.sleep(LEASE)  # a payment is tried, and fails
+        assert signoff.leases.keeps(claim)
+        lock.execute("ROLLBACK")
+        until(lambda: not signoff.leases.keeps(claim))
+        assert kinds(signoff, row.id) == ["opened", outcome]
+        assert signoff.ticket(row.id).standing == outcome
+        until(lambda: signoff.ledger.lease(claim) is None)
+        assert not signoff.leases.keeps("thread:t")
+        assert signoff.verify().broken == []
 
 
 # Threads of a conversation -------------------------------------------------------------------------------------------------
