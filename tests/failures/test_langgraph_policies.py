@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
+import threading
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from langgraph.types import CachePolicy, RetryPolicy
 
 from failures.world import GO, MODES, ONCE, SEND, SENT, Command, Expect, World, bare_agent
 from langgraph_signoff import GraphRefused, StillRunning, Unidentified
+from langgraph_signoff.ledger import sqlite_file
 
 THREE_TIMES = RetryPolicy(max_attempts=3, initial_interval=0.01, jitter=False, retry_on=lambda error: True)
 TRIED_ONCE = "It was tried once, as approved, and is not tried again."
@@ -253,6 +257,39 @@ def _cancelled(world: World, rng: random.Random, as_async: bool, number: int) ->
     assert [t.standing for t in world.tickets(thread)] == ["executed"]
     assert "sent" in world.told(thread)[-1].text
     return left
+
+
+def test_a_run_that_is_cancelled_while_its_claim_fails_runs_nothing_and_keeps_its_approval(
+    async_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT", 0.05)
+    world, under_way, cancelled = async_world, threading.Event(), threading.Event()
+    world.open([SEND, "done"])
+    world.signoff.approve(world.run().tickets[0], by="ana")
+
+    def on_statement(text: str) -> None:
+        if text == "BEGIN IMMEDIATE":
+            under_way.set()
+            cancelled.wait(30)
+
+    async def cut() -> Any:
+        run = asyncio.create_task(world.graph.ainvoke(Command(resume=True), world.config("t")))
+        assert await asyncio.to_thread(under_way.wait, 30)
+        run.cancel()
+        await asyncio.sleep(0.05)
+        cancelled.set()
+        return await asyncio.gather(run, return_exceptions=True)
+
+    world.signoff.close()
+    world.signoff.ledger._connection().set_trace_callback(on_statement)
+    with closing(sqlite3.connect(world.folder / "signoff.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        [ended] = world.wait(cut())
+    assert isinstance(ended, asyncio.CancelledError)
+    assert [entry.kind for entry in world.signoff.history(world.tickets()[0])] == ["opened", "decided"]
+    assert world.effects == []
+    assert world.resume().status == "completed"
+    world.assert_ends(Expect(ONCE, ["executed"], SENT))
 
 
 # Cached and not saved -----------------------------------------------------------------------------------------------------
