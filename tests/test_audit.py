@@ -16,6 +16,7 @@ import pytest
 from langgraph_signoff import LedgerCorrupt, LedgerError, Policy, Signoff
 from langgraph_signoff.audit import verify
 from langgraph_signoff.ledger import Draft, Query, open_ledger
+from langgraph_signoff.ledger.sqlite import SqliteLedger
 from support import Clock, agent, open_ticket
 
 PARTS = 8  # of the file, for a machine with several cores
@@ -253,6 +254,23 @@ def test_nothing_new_is_not_sealed_again(tmp_path: Path) -> None:
     assert signoff.seal() != first
     assert signoff.verify(seal=first).is_whole
     signoff.close()
+
+
+def test_a_ticket_that_is_opened_during_the_check_is_not_broken(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(Signoff(path)) as writer:
+
+        class Overtaken(SqliteLedger):
+            """Somebody opens the first ticket just after the policies were read."""
+
+            def policies(self) -> Iterator[tuple[str, str]]:
+                yield from super().policies()
+                open_ticket(writer)
+
+        with closing(Overtaken(path)) as ledger:
+            report = verify(ledger)
+        assert (report.broken, report.tickets) == ([], 0)
+        assert len(writer.pending()) == 1
 
 
 def test_seals_and_checks_beside_writers_find_nothing_broken(tmp_path: Path) -> None:

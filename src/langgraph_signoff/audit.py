@@ -185,7 +185,7 @@ class _Policies:
     """The policy documents on record, and which of them rulings name in vain."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._known: set[str] = set()
+        self._ledger, self._known = ledger, set[str]()
         self.wrong: list[str] = []
         for version, document in ledger.policies():
             self._known.add(version)
@@ -194,8 +194,11 @@ class _Policies:
 
     def missing(self, version: str) -> Iterator[str]:
         """Says so, once, if a version has no document."""
-        if version not in self._known:
-            self._known.add(version)
+        if version in self._known:
+            return
+        self._known.add(version)
+        # It may have been written since, with the ticket that names it.
+        if self._ledger.policy(version) is None:
             yield f"policy {version[:12]} was removed: a ruling names it"
 
 
