@@ -339,6 +339,15 @@ def test_an_allowed_call_that_is_asked_about_after_all_verifies(tmp_path: Path) 
     assert broken(path) == []
 
 
+def test_a_listed_ticket_without_entries_is_a_damaged_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(Signoff(path)) as signoff:
+        ticket = open_ticket(signoff)
+        forge(path, f"DELETE FROM entries WHERE stream = '{ticket.id}'")
+        with pytest.raises(LedgerCorrupt, match=ticket.id):
+            signoff.pending()
+
+
 def test_a_damaged_ticket_keeps_no_other_from_its_end(tmp_path: Path) -> None:
     path, clock = tmp_path / "ledger.db", Clock()
     with closing(Signoff(path, clock=clock)) as signoff:

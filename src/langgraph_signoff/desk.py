@@ -219,7 +219,7 @@ def _wake(case: Case, entry: Entry) -> Wake:
 def _readable(ticket_id: str) -> Iterator[None]:
     try:
         yield
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise LedgerCorrupt(f"ticket {ticket_id} cannot be read; `signoff verify` names what was changed") from error
 
 
