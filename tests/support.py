@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from hypothesis import strategies as st
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
@@ -21,6 +22,15 @@ from langgraph_signoff.testing import ScriptedModel
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 
 _numbers = itertools.count(1)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab/~.", max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "pin", "0", "b"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
 
 
 class Clock:

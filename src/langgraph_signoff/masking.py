@@ -32,15 +32,21 @@ def _mask(value: Json, path: list[str]) -> Json:
 
 
 def mask_patch(patch: Any, redact: tuple[str, ...]) -> tuple[dict[str, Any], ...]:
-    """A JSON Patch in which masked fields show no value."""
+    """A JSON Patch in which masked fields show no value, nor what is below them."""
     return tuple(_mask_operation(operation, redact) for operation in patch)
 
 
 def _mask_operation(operation: dict[str, Any], redact: tuple[str, ...]) -> dict[str, Any]:
+    places: dict[str, str] = {
+        name: _as_far_as_shown(operation[name], redact) for name in ("from", "path") if name in operation
+    }
+    if places["path"] != operation["path"] and "from" not in places:
+        return {"op": "replace", "path": places["path"], "value": MASK}
+    operation = {**operation, **places}
     if "value" not in operation or not redact:
         return operation
     # Put the value where the patch puts it, mask the whole, and take it out again.
-    keys = [key.replace("~1", "/").replace("~0", "~") for key in operation["path"].split("/")[1:]]
+    keys = [_unescaped(key) for key in operation["path"].split("/")[1:]]
     whole = operation["value"]
     for key in reversed(keys):
         whole = {key: whole}
@@ -50,6 +56,30 @@ def _mask_operation(operation: dict[str, Any], redact: tuple[str, ...]) -> dict[
     return {**operation, "value": masked}
 
 
+def _as_far_as_shown(pointer: str, redact: tuple[str, ...]) -> str:
+    # The keys below a masked place are as secret as the values.
+    keys = pointer.split("/")[1:]
+    for path in redact:
+        wanted = path.split(".")
+        for place, key in enumerate(keys):
+            if not wanted:
+                keys = keys[:place]
+                break
+            if wanted[0] in (_unescaped(key), "*"):
+                wanted.pop(0)
+            elif not _is_index(key):
+                break
+    return "".join(f"/{key}" for key in keys)
+
+
+def _unescaped(key: str) -> str:
+    return key.replace("~1", "/").replace("~0", "~")
+
+
+def _is_index(key: str) -> bool:
+    return key.isdigit() or key == "-"
+
+
 def _without_stars(path: str, keys: list[str]) -> str:
     # In a patch a list index is a key; a redacted path walks through lists without naming the index.
     parts, wanted = [], path.split(".")
@@ -57,7 +87,7 @@ def _without_stars(path: str, keys: list[str]) -> str:
         if wanted and wanted[0] in (key, "*"):
             wanted.pop(0)
             parts.append(key)
-        elif key.isdigit() or key == "-":
+        elif _is_index(key):
             parts.append(key)
         else:
             return path
