@@ -1,9 +1,12 @@
-"""What several tests need: a clock that is told the time, tickets without a graph, and a small agent."""
+"""What several tests need: a clock that is told the time, tickets without a graph, a small agent, another process."""
 
 from __future__ import annotations
 
 import itertools
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -86,3 +89,35 @@ def agent(
         yield builder.compile(checkpointer=SqliteSaver(db))
     finally:
         db.close()
+
+
+def until(true: Callable[[], object]) -> None:
+    """Waits for something that has to come."""
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+HOLDER = """
+import sys, time
+from langgraph_signoff import Signoff
+signoff = Signoff(sys.argv[1], lease=float(sys.argv[3]))
+if sys.argv[2].startswith("thread:"):
+    print(signoff.leases.take(sys.argv[2]), flush=True)
+else:
+    print(signoff.claims.claim(sys.argv[2])[1], flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def holder(path: Path, name: str, lease: float = 0.5) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds a claim, or a thread, and does not let go."""
+    with subprocess.Popen([sys.executable, "-c", HOLDER, path, name, str(lease)], stdout=-1, text=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "True\n"
+            yield process
+        finally:
+            process.kill()

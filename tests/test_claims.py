@@ -7,22 +7,19 @@ import multiprocessing
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from langgraph_signoff import LedgerUnavailable, Policy, Signoff, Standing, liveness
-from langgraph_signoff.ledger import Draft, stamp
+from langgraph_signoff.ledger import Draft
 from langgraph_signoff.ledger import sqlite_file as backend
-from support import Clock, agent, open_ticket
+from support import Clock, agent, holder, open_ticket, until
 
 LEASE = 0.5
 FORK = multiprocessing.get_context("fork")
@@ -47,40 +44,8 @@ def approved(signoff: Signoff, **more: Any) -> str:
     return signoff.approve(open_ticket(signoff, **more), by="ana").id
 
 
-def until(true: Callable[[], object]) -> None:
-    """Waits for something that has to come."""
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
-
-
 def kinds(signoff: Signoff, ticket_id: str) -> list[str]:
     return [entry.kind for entry in signoff.history(ticket_id)]
-
-
-HOLDER = """
-import sys, time
-from langgraph_signoff import Signoff
-signoff = Signoff(sys.argv[1], lease=float(sys.argv[3]))
-if sys.argv[2].startswith("thread:"):
-    print(signoff.leases.take(sys.argv[2]), flush=True)
-else:
-    print(signoff.claims.claim(sys.argv[2])[1], flush=True)
-time.sleep(60)
-"""
-
-
-@contextmanager
-def holder(path: Path, name: str, lease: float = LEASE) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds a claim, or a thread, and does not let go."""
-    with subprocess.Popen([sys.executable, "-c", HOLDER, path, name, str(lease)], stdout=-1, text=True) as process:
-        try:
-            assert process.stdout
-            assert process.stdout.readline() == "True\n"
-            yield process
-        finally:
-            process.kill()
 
 
 def test_a_claim_is_granted_once_and_only_with_an_approval(signoff: Signoff) -> None:
@@ -335,42 +300,3 @@ def test_an_outcome_of_a_call_that_is_only_recorded_is_paid_later_and_nothing_is
         until(lambda: signoff.ledger.lease(claim) is None)
         assert not signoff.leases.keeps("thread:t")
         assert signoff.verify().broken == []
-
-
-# Threads of a conversation -------------------------------------------------------------------------------------------------
-
-
-def test_a_thread_is_held_by_one_at_a_time(path: Path, signoff: Signoff) -> None:
-    with closing(door(path)) as other:
-        assert signoff.leases.take("thread:t")
-        assert not signoff.leases.take("thread:t")
-        assert not other.leases.take("thread:t")
-        assert other.leases.take("thread:u")
-        signoff.leases.drop("thread:t")
-        assert other.leases.take("thread:t")
-
-
-def test_a_thread_of_a_killed_holder_is_free_and_one_of_a_living_holder_is_not(path: Path, signoff: Signoff) -> None:
-    with holder(path, "thread:t", lease=60) as process:
-        assert not signoff.leases.take("thread:t")
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert signoff.leases.take("thread:t")
-
-
-def test_a_thread_that_is_held_is_kept(path: Path, signoff: Signoff) -> None:
-    assert signoff.leases.take("thread:t")
-    first = signoff.ledger.lease("thread:t")
-    assert first
-    until(lambda: (now := signoff.ledger.lease("thread:t")) and now.until > first.until)
-    assert stamp(signoff.desk.clock() + timedelta(seconds=LEASE)) >= first.until
-    signoff.leases.drop("thread:t")
-    until(lambda: signoff.ledger.lease("thread:t") is None)
-
-
-def test_this_process_lives_and_one_that_has_its_id_but_another_start_does_not() -> None:
-    me = json.loads(liveness.me())
-    assert liveness.pid_of(liveness.me()) == os.getpid()
-    assert liveness.is_gone(liveness.me()) is False
-    assert liveness.is_gone(json.dumps({**me, "started": me["started"] - 10})) is True
-    assert liveness.is_gone(json.dumps({**me, "host": "elsewhere"})) is None
