@@ -22,13 +22,14 @@ from langchain_core.tools import InjectedToolArg, InjectedToolCallId, tool
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.config import get_config
+from langgraph.errors import GraphInterrupt
 from langgraph.func import task
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import InjectedState, InjectedStore, ToolNode, ToolRuntime
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from langgraph.types import Command, interrupt
+from langgraph.types import Command, Interrupt, interrupt
 
 from langgraph_signoff.nodes import internals
 
@@ -121,29 +122,42 @@ def test_only_an_answer_without_an_id_lies_in_wait_for_the_next_question(saver: 
 
 
 def test_an_answer_that_was_heard_is_not_the_answer_to_the_next_question(saver: SqliteSaver) -> None:
-    decided, unheard, answers = list[str](), list[bool](), list[Any]()
-
-    @task
-    def own_question() -> Any:
-        return interrupt("the tool's own")
+    decided, begun, answers = list[str](), list[str](), list[Any]()
 
     def node(state: State) -> None:
         if not decided:
-            interrupt("the gate's")
-        if internals.is_unheard(configurable()):
+            raise GraphInterrupt((Interrupt("the gate's", "0" * 32),))
+        if internals.is_unheard(configurable()) and not begun:
             internals.hear(configurable())
-            unheard.append(internals.is_unheard(configurable()))
-        answers.append(own_question().result())
+        begun.append("in the ledger")
+        answers.append(interrupt("the tool's own"))
 
     graph = builder(node).compile(checkpointer=saver)
     graph.invoke({"word": "go"}, THREAD)
+    assert [(pause.value, pause.id) for pause in graph.get_state(THREAD).interrupts] == [("the gate's", "0" * 32)]
     decided.append("in the ledger")
     graph.invoke(Command(resume="x"), THREAD)
     asked = [pause.value for pause in graph.get_state(THREAD).interrupts]
     assert asked == ["the tool's own"], f"the tool's own question got the answer that was heard: {answers}"
     graph.invoke(Command(resume="y"), THREAD)
-    assert answers == ["y"], "what was heard is not remembered: the tool's own answer was taken too"
-    assert unheard == [False]
+    assert answers == ["y"]
+
+
+def test_a_pause_with_an_id_of_its_own_takes_no_answer_from_another(saver: SqliteSaver) -> None:
+    decided, answers = list[str](), list[Any]()
+
+    def node(state: State) -> None:
+        if not decided:
+            raise GraphInterrupt((Interrupt("the gate's", "0" * 32),))
+        answers.append(interrupt("the tool's own"))
+
+    graph = builder(node).compile(checkpointer=saver)
+    graph.invoke({"word": "go"}, THREAD)
+    decided.append("in the ledger")
+    for _ in range(2):
+        graph.invoke(Command(resume={"0" * 32: "a knock"}), THREAD)
+        assert [pause.value for pause in graph.get_state(THREAD).interrupts] == ["the tool's own"]
+    assert answers == [], "an answer to the gate's pause was given to the tool's own question"
 
 
 # What a ToolNode injects ----------------------------------------------------------------------------------------------

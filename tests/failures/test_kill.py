@@ -75,8 +75,6 @@ KILLS = [
     Row("resume", "effect:after", {1}, RUNNING, LATE),
     Row("resume", "executed:before", {1}, RUNNING, LATE),
     Row("resume", "executed:after", {1}, DONE, LATE),
-    Row("resume", "called:before", {1}, DONE, LATE),
-    Row("resume", "called:after", {1}, DONE, LATE),
     Row("resume", "return:before", {1}, DONE, LATE),
     Row("resume", "return:after", {1}, DONE, LATE),
     Row("resume", "answered:before", {1}, DONE, LATE),

@@ -30,7 +30,7 @@ from pathlib import Path
 
 world = World(Path(sys.argv[1]), MODES[0])
 GRAPHS[sys.argv[2]](world)
-steps.interrupt = lambda value: os._exit(9)  # the ticket is committed, the pause is not
+steps.GraphInterrupt = lambda pauses: os._exit(9)  # the ticket is committed, the pause is not
 world.graph.invoke(GO, world.config("t"), durability="sync")
 """
 

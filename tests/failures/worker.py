@@ -158,7 +158,6 @@ def name_of_writes(writes: Sequence[tuple[str, Any]]) -> str:
     for channel, name in (
         ("__interrupt__", "pause"),
         ("__resume__", "knock"),
-        ("__return__", "called"),
         ("__error__", "error"),
     ):
         if channel in channels:

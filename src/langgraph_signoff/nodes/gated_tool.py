@@ -12,7 +12,6 @@ from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
-from langgraph.func import task
 from langgraph.prebuilt.tool_node import TOOL_INVOCATION_ERROR_TEMPLATE
 from pydantic import ConfigDict, PrivateAttr, ValidationError
 from pydantic.v1 import ValidationError as ValidationErrorV1
@@ -22,8 +21,6 @@ from langgraph_signoff.errors import SignoffError, UngatedCall
 from langgraph_signoff.law import Case
 from langgraph_signoff.nodes.as_json import as_json
 from langgraph_signoff.nodes.heart import CURRENT, Heart
-from langgraph_signoff.nodes.internals import room
-from langgraph_signoff.nodes.messages import keep_result
 from langgraph_signoff.nodes.schema import Refused, ToolSchema
 from langgraph_signoff.nodes.steps import Work, adrive, drive
 from langgraph_signoff.nodes.turn import Call, Scene
@@ -173,7 +170,7 @@ class _ToolDoor:
     def fit(self, case: Case) -> dict[str, Any] | None:
         return self._tool._schema.fit(case.args, case.parsed)
 
-    def work(self, args: dict[str, Any] | None, about: CurrentAction | None, *, apart: bool) -> Work:
+    def work(self, args: dict[str, Any] | None, about: CurrentAction | None) -> Work:
         inner, config, more = self._tool._inner, self._config, self._more
         schema, action = self._tool._schema, self._call.action
         if args is None and schema.is_dynamic:
@@ -186,35 +183,13 @@ class _ToolDoor:
         async def ado() -> Any:
             return await inner.ainvoke(given, config, **more)
 
-        run, arun = _apart(do, ado, self.name, self.call_id) if apart else (do, ado)
-        return Work(run, arun, CURRENT, about)
+        return Work(do, ado, CURRENT, about)
 
     def _as_given(self, args: dict[str, Any]) -> dict[str, Any]:
         # Injected values come back, and so does what a wrapper gave in another form than JSON.
         schema, given = self._tool._schema, self._input["args"]
         kept = {key for key in args if key in given and schema.same({key: args[key]}, {key: as_json(given[key])})}
         return {**args, **{key: value for key, value in given.items() if key in kept | schema.injected}}
-
-
-def _apart(do: Callable[[], Any], ado: Callable[[], Awaitable[Any]], name: str, call_id: str) -> tuple[Any, Any]:
-    # A called task counts its own pauses. What it returns must be what LangGraph can serialize.
-    def run() -> Any:
-        return keep_result(do(), name=name, call_id=call_id)[1]
-
-    async def arun() -> Any:
-        return keep_result(await ado(), name=name, call_id=call_id)[1]
-
-    named: Any = task(name=f"{name}:run")
-
-    def called() -> Any:
-        with room(workers=1) as context:
-            return context.run(named(run)).result()
-
-    async def acalled() -> Any:
-        with room() as context:
-            return await context.run(named(arun))
-
-    return called, acalled
 
 
 _SHOWN_FIELDS = ("name", "description", "args_schema", "return_direct", "response_format", "tags", "metadata", "extras")

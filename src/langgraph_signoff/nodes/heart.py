@@ -19,7 +19,7 @@ from langgraph_signoff.errors import StillRunning, TicketClosed
 from langgraph_signoff.law import Case, Say, ruled_again, settled
 from langgraph_signoff.ledger import Draft, Query
 from langgraph_signoff.nodes import messages
-from langgraph_signoff.nodes.payload import pause
+from langgraph_signoff.nodes.payload import pause, pause_id
 from langgraph_signoff.nodes.steps import Ask, Hear, Io, Sleep, Steps, Unheard, Work
 from langgraph_signoff.nodes.turn import Call, identified
 from langgraph_signoff.policy import Policy
@@ -44,8 +44,8 @@ class Door(Protocol):
     def parse(self, args: dict[str, Any]) -> dict[str, Any]:
         """What the tool would get from these arguments, as JSON."""
 
-    def work(self, args: dict[str, Any] | None, about: CurrentAction | None, *, apart: bool) -> Work:
-        """The work, ready to be run. `apart`: with a counter of its own for the pauses it may make."""
+    def work(self, args: dict[str, Any] | None, about: CurrentAction | None) -> Work:
+        """The work, ready to be run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Heart:
         """Rules on the calls of a turn, opens their tickets in one transaction, and waits for all of them in one pause."""
         yield from self.rule(calls)
         asked = [call for call in calls if call.known]
-        while waiting := (yield Io(partial(self._undecided, asked))):
-            yield Ask(pause(waiting))
+        if waiting := (yield Io(partial(self._undecided, asked))):
+            yield _ask(waiting)
         if asked and (yield Unheard()) and not (yield Io(partial(self._has_begun, asked))):
             yield Hear()
 
@@ -143,10 +143,9 @@ class Heart:
         Raises StillRunning if somebody alive is running it and does not finish while the second runner waits.
         """
         if call.ruling is None and not call.known:
-            call.here = True
             yield from self.admit([call])
         if call.is_free:
-            return (yield door.work(None, None, apart=False))
+            return (yield door.work(None, None))
         if call.ruling and call.ruling.only_records:
             return (yield from self._run_recorded(call, door))
         end = time.monotonic() + self.claims.wait
@@ -162,17 +161,15 @@ class Heart:
                 raise
             if granted:
                 if args is not None:
-                    return (yield from self._run(case, door, args, apart=call.here))
+                    return (yield from self._run(case, door, args))
                 yield Io(partial(self._amend, case, call, door))
             elif case.standing is Standing.RUNNING:
                 if time.monotonic() > end:
                     raise StillRunning(f"ticket {case.id[:12]} is being run by somebody else; try again later")
                 yield Sleep(_POLL)
             elif case.standing is Standing.PENDING:
-                call.here = True
-                yield Ask(pause([case]))
+                yield _ask([case])
             elif case.standing is Standing.IN_DOUBT and not case.told_unknown:
-                call.here = True
                 yield from self._inquire(case, door)
             else:
                 return self._from_record(case, door)
@@ -181,7 +178,7 @@ class Heart:
         # Allowed, and only put on record: it runs on each pass, as it would without us.
         case = yield Io(partial(self.desk.case, call.id))
         try:
-            response = yield door.work(None, _about(case), apart=call.here)
+            response = yield door.work(None, _about(case))
         except GraphBubbleUp:
             raise
         except Exception as error:
@@ -189,11 +186,10 @@ class Heart:
             raise
         return (yield from self._record(case, door, response))
 
-    def _run(self, case: Case, door: Door, args: dict[str, Any], *, apart: bool) -> Steps[Any]:
+    def _run(self, case: Case, door: Door, args: dict[str, Any]) -> Steps[Any]:
         work: Work | None = None
         try:
-            # A pause of ours earlier in this task has used up the first number of its counter.
-            work = door.work(args, _about(case), apart=apart or case.doubted_at is not None or case.generation > 1)
+            work = door.work(args, _about(case))
             response = yield work
         except ParentCommand as command:
             contents, _ = messages.keep_result(command.args[0], name=door.name, call_id=door.call_id)
@@ -249,7 +245,7 @@ class Heart:
         probe = self.probes.get(door.name)
         found = (yield Io(partial(_ask_probe, probe, _about(case)))) if probe else None
         if found is None:
-            yield Ask(pause([case]))
+            yield _ask([case])
         else:
             yield Io(partial(self._settle, case, *found))
 
@@ -268,6 +264,11 @@ class Heart:
         if case.result.get("bubbles"):
             raise ParentCommand(kept)
         return messages.with_note(kept, case, door.call_id)
+
+
+def _ask(cases: Sequence[Case]) -> Ask:
+    value = pause(cases)
+    return Ask(value, pause_id(value))
 
 
 def _denial(ruling: Ruling, reason_code: str) -> Ruling:

@@ -24,8 +24,7 @@ INTERRUPT = "__interrupt__"
 """Where `invoke` puts the pauses of a run."""
 
 _CALL, _CHECKPOINTER, _DURABILITY = "__pregel_call", "__pregel_checkpointer", "__pregel_durability"
-_SCRATCHPAD, _SEND, _RESUME = "__pregel_scratchpad", "__pregel_send", "__resume__"
-_HEARD = "signoff:heard"
+_SCRATCHPAD = "__pregel_scratchpad"
 
 Configurable = Mapping[str, Any]
 """The `configurable` of a run's config, where LangGraph keeps what it needs at run time."""
@@ -44,18 +43,12 @@ def ends_unsaved(configurable: Configurable) -> bool:
 def is_unheard(configurable: Configurable) -> bool:
     """Whether an answer without an id lies in wait for whoever pauses next in this task; it came for the pause before."""
     scratchpad: Any = configurable.get(_SCRATCHPAD)
-    return bool(scratchpad) and scratchpad.get_null_resume(False) is not None and _HEARD not in scratchpad.resume
+    return bool(scratchpad) and scratchpad.get_null_resume(False) is not None
 
 
 def hear(configurable: Configurable) -> None:
-    """Takes such an answer, and notes in the task that what comes later is for others.
-
-    LangGraph gives it to the first that asks, and has no public way to say that it was heard.
-    """
-    scratchpad = configurable[_SCRATCHPAD]
-    scratchpad.get_null_resume(True)
-    scratchpad.resume.append(_HEARD)
-    configurable[_SEND]([(_RESUME, list(scratchpad.resume))])
+    """Takes such an answer: LangGraph gives it to the first that asks, and has no public way to say that it was heard."""
+    configurable[_SCRATCHPAD].get_null_resume(True)
 
 
 def injected_args(tool: BaseTool) -> frozenset[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langgraph_signoff.law import Case
@@ -24,6 +26,11 @@ def pause(cases: Sequence[Case]) -> dict[str, Any]:
         "review_configs": [_config(ticket) for ticket in tickets],
         KEY: {"kind": kind, "tickets": [ticket.id for ticket in tickets]},
     }
+
+
+def pause_id(value: Mapping[str, Any]) -> str:
+    """The id of the interrupt that shows this: it stays while it is asked, and no other has it."""
+    return hashlib.sha256(json.dumps(value[KEY]).encode()).hexdigest()[:32]
 
 
 def tickets_of(value: Any) -> list[str]:

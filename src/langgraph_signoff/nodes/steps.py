@@ -7,10 +7,11 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from langgraph.config import get_config
-from langgraph.types import interrupt
+from langgraph.errors import GraphInterrupt
+from langgraph.types import Interrupt
 
 from langgraph_signoff.nodes import internals
 
@@ -47,17 +48,22 @@ class Io:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A pause of the graph. Its answer is a knock: it says that there may be news, nothing more."""
+    """A pause of the graph. Its answer is a knock: it says that there may be news, nothing more.
+
+    `interrupt()` would count it among the pauses of its task, and hand an answer that comes late to the tool's own question.
+    So it has an id of its own, which no other pause has, and is simply not made again once there is nothing to wait for.
+    """
 
     value: dict[str, Any]
+    id: str
 
-    def run(self) -> None:
-        """Pauses, or returns if this pause was answered before."""
-        interrupt(self.value)
+    def run(self) -> NoReturn:
+        """Pauses."""
+        raise GraphInterrupt((Interrupt(self.value, self.id),))
 
-    async def arun(self) -> None:
+    async def arun(self) -> NoReturn:
         """The same."""
-        interrupt(self.value)
+        self.run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class Hear:
     """Takes an answer without an id that came for a pause of ours, so that the tool's own question does not get it."""
 
     def run(self) -> None:
-        """Takes it, and notes in the task that what comes later is for others."""
+        """Takes it."""
         internals.hear(get_config()["configurable"])
 
     async def arun(self) -> None:

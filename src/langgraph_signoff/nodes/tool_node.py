@@ -97,8 +97,9 @@ class GatedToolNode(ToolNode):
         passage = self._passage(input, config, runtime)
         run_inside(passage, partial(drive, self._heart.admit(passage.calls)))
         passage = passage.admitted()
-        if self._may_share(passage, config):
-            return run_inside(passage, lambda: super(GatedToolNode, self)._func(input, config, runtime))
+        if self._may_share(passage, input, config):
+            run = partial(super()._func, input, config, runtime)
+            return self._finished(partial(run_inside, passage, run), input)
         with room() as context:
             futures = context.run(_started, self._bodies(input, passage, runtime))
             return self._joined([future.result() for future in futures], input)
@@ -107,16 +108,18 @@ class GatedToolNode(ToolNode):
         passage = self._passage(input, config, runtime)
         await arun_inside(passage, partial(adrive, self._heart.admit(passage.calls)))
         passage = passage.admitted()
-        if self._may_share(passage, config):
-            return await arun_inside(passage, lambda: super(GatedToolNode, self)._afunc(input, config, runtime))
+        if self._may_share(passage, input, config):
+            run = partial(super()._afunc, input, config, runtime)
+            return await self._afinished(partial(arun_inside, passage, run), input)
         with room() as context:
             futures = context.run(_started, self._abodies(input, passage, runtime))
             return self._joined([await future for future in futures], input)
 
-    def _may_share(self, passage: Passage, config: RunnableConfig) -> bool:
-        # A wrapper may yet make a free call one that pauses, and what pauses runs its siblings in the same task again.
-        may_pause = self._is_wrapped and len(passage.calls) > 1 and can_call_tasks(config)
-        return not may_pause and all(call.is_free for call in passage.calls)
+    def _may_share(self, passage: Passage, input: Any, config: RunnableConfig) -> bool:
+        # What pauses runs its siblings in the same task again. A wrapper may yet make a free call one that pauses.
+        if len(self._parse_input(input)[0]) < 2:
+            return True
+        return all(call.is_free for call in passage.calls) and not (self._is_wrapped and can_call_tasks(config))
 
     def _passage(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Passage:
         proposed, kind = self._parse_input(input)
@@ -168,7 +171,7 @@ class GatedToolNode(ToolNode):
 
             def body(one: Any = one, alone: Passage = alone) -> Any:
                 run = partial(super(GatedToolNode, self)._func, one, get_config(), runtime)
-                return _finished(partial(run_inside, alone, run), one)
+                return self._finished(partial(run_inside, alone, run), one)
 
             bodies.append((name, body))
         return bodies
@@ -181,10 +184,29 @@ class GatedToolNode(ToolNode):
 
             async def body(one: Any = one, alone: Passage = alone) -> Any:
                 run = partial(super(GatedToolNode, self)._afunc, one, get_config(), runtime)
-                return await _afinished(partial(arun_inside, alone, run), one)
+                return await self._afinished(partial(arun_inside, alone, run), one)
 
             bodies.append((name, body))
         return bodies
+
+    def _finished(self, run: Callable[[], Any], input: Any) -> Any:
+        try:
+            return run()
+        except RecordedFailure as failure:
+            return self._told(failure, input)
+
+    async def _afinished(self, run: Callable[[], Awaitable[Any]], input: Any) -> Any:
+        try:
+            return await run()
+        except RecordedFailure as failure:
+            return self._told(failure, input)
+
+    def _told(self, failure: RecordedFailure, input: Any) -> Any:
+        # The first time the error went through; raised again on every pass, it would keep the thread from ever finishing.
+        [call], kind = self._parse_input(input)
+        text = f"{call['name']} failed: {failure!r}. It was tried once, as approved, and is not tried again."
+        answer = ToolMessage(text, name=call["name"], tool_call_id=call["id"], status="error")
+        return self._combine_tool_outputs([answer], kind)
 
     def _apart(self, input: Any, passage: Passage) -> list[tuple[str, _Part, Passage]]:
         # One task for each call: it counts its own pauses, and LangGraph keeps what a finished one returned.
@@ -227,27 +249,6 @@ def _items(output: Any, key: str) -> list[Any]:
 
 def _is(call: Call, proposed: ToolCall, index: int) -> bool:
     return call.action.proposal.endswith(f", {index}]") and call.action.call_id == (proposed["id"] or "")
-
-
-def _finished(run: Callable[[], Any], one: _Part) -> Any:
-    try:
-        return run()
-    except RecordedFailure as failure:
-        return _told(failure, one)
-
-
-async def _afinished(run: Callable[[], Awaitable[Any]], one: _Part) -> Any:
-    try:
-        return await run()
-    except RecordedFailure as failure:
-        return _told(failure, one)
-
-
-def _told(failure: RecordedFailure, one: _Part) -> ToolMessage:
-    # The first time the error went through; raised again on every pass, it would keep the thread from ever finishing.
-    call = one.call
-    text = f"{call['name']} failed: {failure!r}. It was tried once, as approved, and is not tried again."
-    return ToolMessage(text, name=call["name"], tool_call_id=call["id"], status="error")
 
 
 def _gate_inside(wrap: Any, heart: Heart) -> Any:

@@ -33,7 +33,6 @@ class Call:
     siblings: tuple[str, ...] = ()
     ruling: Ruling | None = None
     known: bool = False
-    here: bool = False
     trouble: str = ""
     is_refused: bool = False
 
