@@ -122,7 +122,7 @@ class Desk:
             except StaleTicket:
                 continue
             return case
-        raise StaleTicket(ticket_id, case.seq + 1)
+        raise StaleTicket(ticket_id, history[-1].seq + 1)
 
     def erase(self, ticket_id: str, *, by: str, reason: str) -> Case:
         """Erases what a ticket was about, for good; who did it and why stays. Raises TicketClosed if something may come of it."""
