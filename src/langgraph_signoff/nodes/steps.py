@@ -151,8 +151,8 @@ def drive(steps: Steps[T]) -> T:
 
 
 async def adrive(steps: Steps[T]) -> T:
-    """Does every step without blocking the loop. A cancellation waits for a ledger call that is under way."""
-    value: Any = None
+    """Does every step without blocking the loop. A cancellation waits for a ledger call that is under way, and then holds."""
+    before, value = _cancellations(), None
     error: BaseException | None = None
     cancelled: asyncio.CancelledError | None = None
     while True:
@@ -162,6 +162,11 @@ async def adrive(steps: Steps[T]) -> T:
             if cancelled:
                 raise cancelled from None
             return done.value  # type: ignore[no-any-return]  # the generator's return type is T
+        except Exception as failed:
+            if _cancellations() > before:
+                # A retry would take an error for leave to go on.
+                raise cancelled or asyncio.CancelledError() from failed
+            raise
         value, error = None, None
         try:
             if isinstance(step, Io):
@@ -186,3 +191,8 @@ async def _to_the_end(
         except asyncio.CancelledError as error:
             cancelled = error
     return task, cancelled
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
