@@ -30,11 +30,6 @@ def door(path: Path, **more: Any) -> Signoff:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
 def signoff(path: Path) -> Iterator[Signoff]:
     with closing(door(path)) as signoff:
         yield signoff

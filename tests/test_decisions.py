@@ -61,11 +61,6 @@ CARD = "4111-1111-1111-1111"
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
 def clock() -> Clock:
     return Clock()
 

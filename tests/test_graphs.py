@@ -348,13 +348,18 @@ def test_the_model_is_not_shown_that_its_statement_has_a_kind(bank: sql_operator
     assert list(sql_operator.run_sql(bank).tool_call_schema.model_json_schema()["properties"]) == ["statement"]
 
 
+def play_revised(bank: sql_operator.Bank, saver: SqliteSaver, statement: str) -> tuple[Signoff, Any, Run]:
+    """The model proposes an update, and a person makes this statement of it."""
+    gate, graph, run = play(bank, saver, "UPDATE accounts SET balance = 1 WHERE id = 7")
+    gate.revise(run.tickets[0], by="ana", args={"statement": statement})
+    return gate, graph, gate.resume(graph, thread_id=THREAD)
+
+
 def test_an_update_that_a_person_makes_a_delete_is_asked_again_as_one(
     bank: sql_operator.Bank, saver: SqliteSaver
 ) -> None:
     before = contents(bank)
-    gate, graph, run = play(bank, saver, "UPDATE accounts SET balance = 1 WHERE id = 7")
-    gate.revise(run.tickets[0], by="ana", args={"statement": "DELETE FROM accounts WHERE id = 7"})
-    run = gate.resume(graph, thread_id=THREAD)
+    gate, graph, run = play_revised(bank, saver, "DELETE FROM accounts WHERE id = 7")
     assert run.status == "pending_approval"
     [ticket] = run.tickets
     assert (ticket.args["kind"], ticket.requirements.approvals, contents(bank)) == ("delete", 2, before)
@@ -367,9 +372,7 @@ def test_an_update_that_a_person_makes_a_delete_without_where_does_not_run(
     bank: sql_operator.Bank, saver: SqliteSaver
 ) -> None:
     before = contents(bank)
-    gate, graph, run = play(bank, saver, "UPDATE accounts SET balance = 1 WHERE id = 7")
-    gate.revise(run.tickets[0], by="ana", args={"statement": "DELETE FROM accounts"})
-    run = gate.resume(graph, thread_id=THREAD)
+    _, _, run = play_revised(bank, saver, "DELETE FROM accounts")
     assert run.status == "completed"
     assert "does not permit" in answers(run)[0]
     assert contents(bank) == before

@@ -22,11 +22,6 @@ LEASE = 0.3
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
 def ledger(path: Path) -> Iterator[Ledger]:
     with closing(open_ledger(str(path))) as ledger:
         yield ledger

@@ -77,6 +77,11 @@ class Desk:
         else:
             self.signoff.approve(ticket, by="ana")
 
+    def finish(self, **edit: Any) -> None:
+        """Approves what is pending, and goes on to the end."""
+        self.approve(**edit)
+        assert self.resume().status == "completed"
+
 
 def last_answer(run: Run) -> ToolMessage:
     return next(m for m in reversed(run.output["messages"]) if isinstance(m, ToolMessage))
@@ -193,8 +198,7 @@ def test_big_integers_and_nan_reach_the_tool_as_they_were_approved(propose: Call
     assert parsed(Count, n=2**70 + 1, ratio=1)["n"] == 2**70 + 1  # LangGraph's own messages end at 64 bits
     desk = propose(tool_of(Count), {"n": 2**60 + 1, "ratio": float("nan")})
     assert desk.run().status == "pending_approval"
-    desk.approve()
-    assert desk.resume().status == "completed"
+    desk.finish()
     [given] = ran
     assert given["n"] == 2**60 + 1
     assert given["ratio"] != given["ratio"]
@@ -209,8 +213,7 @@ def test_deep_arguments_pass_and_bottomless_ones_run_nothing(propose: Callable[.
 
     desk = propose(tool_of(Tree), {"tree": nested(60)})
     desk.run()
-    desk.approve()
-    assert desk.resume().status == "completed"
+    desk.finish()
     assert ran == [{"tree": nested(60)}]
     bottomless: Any = 1
     for _ in range(100_000):
@@ -308,8 +311,7 @@ def test_a_value_given_by_any_of_its_aliases_is_parsed_once(key: str, propose: C
     desk = propose(tool_of(Pay), {key: 5})
     desk.run()
     assert desk.signoff.pending()[0].args == {"first": 500}
-    desk.approve()
-    assert desk.resume().status == "completed"
+    desk.finish()
     assert ran == [{"amount": 500}]
 
 
@@ -328,8 +330,7 @@ def test_a_validator_that_scales_is_applied_once(propose: Callable[..., Desk]) -
     desk = propose(tool_of(Pay), {"amount": 5})
     desk.run()
     assert desk.signoff.pending()[0].args == {"amount": 500}
-    desk.approve()
-    assert desk.resume().status == "completed"
+    desk.finish()
     assert ran == [{"amount": 500}]
 
 
@@ -343,8 +344,7 @@ def test_a_default_is_not_sent_through_its_validator(propose: Callable[..., Desk
     desk.run()
     shown = desk.signoff.pending()[0].args
     assert shown["amount"] == 5
-    desk.approve()
-    assert desk.resume().status == "completed"
+    desk.finish()
     assert ran == [{"to": "bob", "amount": 5, "id": uuid.UUID(shown["id"])}]
 
 
@@ -362,8 +362,7 @@ def test_fields_that_exclude_each_other_can_be_approved(propose: Callable[..., D
 
     desk = propose(tool_of(Target), {"name": "bob"})
     desk.run()
-    desk.approve()
-    assert desk.resume().status == "completed"
+    desk.finish()
     assert ran == [{"name": "bob", "number": None}]
 
 
@@ -386,8 +385,7 @@ def test_what_a_default_factory_gave_is_what_runs(propose: Callable[..., Desk]) 
     desk = propose(tool_of(Stamped), args)
     desk.run()
     shown = desk.signoff.pending()[0].args
-    desk.approve()
-    assert desk.resume().status == "completed"
+    desk.finish()
     assert ToolSchema(tool_of(Stamped)).is_dynamic
     [given] = ran
     assert Stamped.model_validate(shown) == Stamped.model_construct(**given)
@@ -460,8 +458,7 @@ def test_a_schema_that_reads_otherwise_since_is_asked_again(propose: Callable[..
     assert (run.status, ran) == ("pending_approval", [])
     ticket = desk.signoff.pending()[0]
     assert (ticket.args, ticket.reason_code) == ({"amount": 500}, "arguments_changed")
-    desk.approve()
-    assert desk.resume().status == "completed"
+    desk.finish()
     assert ran == [{"amount": 500}]
 
 
@@ -585,8 +582,7 @@ def test_arguments_that_a_json_schema_refuses_get_an_error_and_no_ticket(propose
 def test_a_json_schema_that_is_itself_wrong_checks_nothing_and_is_reviewed(propose: Callable[..., Desk]) -> None:
     desk = propose(tool_of({"type": "object", "properties": {"n": {"type": "nonsense"}}}), {"n": 1})
     desk.run()
-    desk.approve()
-    assert desk.resume().status == "completed"
+    desk.finish()
     assert ran == [{"n": 1}]
 
 
@@ -602,8 +598,7 @@ def test_a_tool_without_a_schema_gets_what_was_proposed(propose: Callable[..., D
     desk = propose(Bare(), {"x": 1, "y": [None]})
     desk.run()
     assert desk.signoff.pending()[0].args == {"x": 1, "y": [None]}
-    desk.approve()
-    assert desk.resume().status == "completed"
+    desk.finish()
     assert ran == [{"x": 1, "y": [None]}]
 
 
@@ -647,8 +642,7 @@ def test_an_old_pydantic_schema_parses_aliases_defaults_and_refuses_as_the_new_o
     assert parsed(Old, Amount=5) == {"Amount": 500, "kind": "a"}
     desk = propose(tool_of(Old), {"Amount": 5})
     desk.run()
-    desk.approve()
-    assert desk.resume().status == "completed"
+    desk.finish()
     assert ran == [{"amount": 500, "kind": "a"}]
 
 
@@ -768,8 +762,7 @@ def test_an_edit_is_parsed_once_too(propose: Callable[..., Desk]) -> None:
 
     desk = propose(tool_of(Pay), {"amount": 7})
     desk.run()
-    desk.approve(amount=5)
-    assert desk.resume().status == "completed"
+    desk.finish(amount=5)
     assert ran == [{"amount": 5.0, "to": "bob"}]
 
 
@@ -782,6 +775,5 @@ def test_an_edit_that_parses_to_something_else_is_shown_before_it_runs(propose: 
     desk.approve(amount=5)
     assert desk.resume().status == "pending_approval"
     assert desk.signoff.pending()[0].args == {"amount": 500}
-    desk.approve()
-    assert desk.resume().status == "completed"
+    desk.finish()
     assert ran == [{"amount": 500}]

@@ -194,6 +194,26 @@ class World:
         self.stack.callback(made.close)
         return made
 
+    def maker(self, mode: str | None, names: Sequence[str]) -> tuple[Signoff | None, Callable[..., ToolNode]]:
+        """What makes a tool node: a gate under a policy of that mode, or LangGraph without us."""
+        signoff = self.signoff(mode, names) if mode else None
+        return signoff, signoff.tool_node if signoff else ToolNode
+
+    async def inside(self, node: ToolNode, calls: Sequence[dict[str, Any]], **outside: Any) -> Any:
+        """A graph that holds the node in a subgraph, beside other nodes."""
+        message = AIMessage("", id="proposal", tool_calls=[dict(proposed) for proposed in calls])
+        inner = StateGraph(State)
+        inner.add_node("agent", lambda _: {"messages": [message]})
+        inner.add_node("tools", node)
+        inner.add_edge(START, "agent")
+        inner.add_conditional_edges("agent", self.route, ["tools", END])
+        outer = StateGraph(State)
+        outer.add_node("inner", inner.compile())
+        for name, other in outside.items():
+            outer.add_node(name, other)
+        outer.add_edge(START, "inner")
+        return outer.compile(checkpointer=await self.saver())
+
     async def graph(self, node: ToolNode, calls: Sequence[dict[str, Any]]) -> Any:
         message = AIMessage("", id="proposal", tool_calls=[dict(proposed) for proposed in calls])
         builder = StateGraph(State)
@@ -278,8 +298,7 @@ async def test_a_program_gives_the_same_with_a_gate_that_allows_and_with_a_perso
 
     async def play(mode: str | None) -> tuple[dict[str, Any], list[Any]]:
         ran.clear()
-        signoff = world.signoff(mode, [*program.names, "nobody"]) if mode else None
-        make: Callable[..., ToolNode] = signoff.tool_node if signoff else ToolNode
+        signoff, make = world.maker(mode, [*program.names, "nobody"])
         graph = await world.graph(make(program.tools, **program.options), program.calls)
         return await world.to_the_end(graph, signoff), sorted(ran)
 
@@ -306,8 +325,7 @@ async def test_a_call_that_is_approved_is_told_apart_from_its_allowed_siblings(w
 
 @pytest.mark.parametrize("mode", [None, "allow", "review"])
 async def test_an_error_that_nobody_handles_ends_the_run(world: World, mode: str | None) -> None:
-    signoff = world.signoff(mode, ["fail"]) if mode else None
-    make: Callable[..., ToolNode] = signoff.tool_node if signoff else ToolNode
+    signoff, make = world.maker(mode, ["fail"])
     graph = await world.graph(make([fail]), [call("fail", n=1)])
     with pytest.raises(ToolException, match="failed at 1"):
         await world.to_the_end(graph, signoff)
@@ -315,8 +333,7 @@ async def test_an_error_that_nobody_handles_ends_the_run(world: World, mode: str
 
 @pytest.mark.parametrize("mode", [None, "allow", "review"])
 async def test_max_concurrency_is_no_trap(world: World, mode: str | None) -> None:
-    signoff = world.signoff(mode, ["note"]) if mode else None
-    make: Callable[..., ToolNode] = signoff.tool_node if signoff else ToolNode
+    signoff, make = world.maker(mode, ["note"])
     graph = await world.graph(make([note]), [call("note", n, n=n) for n in range(3)])
     await asyncio.wait_for(world.to_the_end(graph, signoff, max_concurrency=1), timeout=60)
     assert sorted(ran) == [0, 1, 2]
@@ -343,8 +360,7 @@ def where(runtime: ToolRuntime) -> str:
 
 @pytest.mark.parametrize("mode", [None, "allow", "review"])
 async def test_a_call_sent_alone_reads_the_state_of_the_graph(world: World, mode: str | None) -> None:
-    signoff = world.signoff(mode, ["where"]) if mode else None
-    make: Callable[..., ToolNode] = signoff.tool_node if signoff else ToolNode
+    signoff, make = world.maker(mode, ["where"])
     state = await world.to_the_end(await world.graph(make([where]), [call("where")]), signoff)
     assert state["messages"][-1]["content"] == "['messages', 'word'] w 2"
 
@@ -435,8 +451,7 @@ async def test_a_bad_answer_to_a_tools_own_question_can_be_given_again(
         return execute(request)
 
     options = {"wrap_tool_call": pass_through, "awrap_tool_call": apass} if wrapped else {}
-    signoff = world.signoff(mode, ["ask"]) if mode else None
-    make: Callable[..., ToolNode] = signoff.tool_node if signoff else ToolNode
+    signoff, make = world.maker(mode, ["ask"])
     node = make([ask], handle_tool_errors=True, **options)
     graph = await world.graph(node, [call("ask", question="sure?")])
     question = await own_question(world, graph, signoff)
@@ -450,8 +465,7 @@ async def test_a_bad_answer_to_a_tools_own_question_can_be_given_again(
 
 @pytest.mark.parametrize("mode", [None, "review"])
 async def test_a_finished_sibling_of_a_tool_that_pauses_is_told_once(world: World, mode: str | None) -> None:
-    signoff = world.signoff(mode, ["ask", "note"]) if mode else None
-    make: Callable[..., ToolNode] = signoff.tool_node if signoff else ToolNode
+    signoff, make = world.maker(mode, ["ask", "note"])
     graph = await world.graph(make([ask, note]), [call("note", 0, n=1), call("ask", 1, question="sure?")])
     question = await own_question(world, graph, signoff)
     result = await world.invoke(graph, Command(resume={question: {"yes": True}}))
@@ -474,8 +488,7 @@ async def test_a_graph_as_a_tool_works_behind_the_gate(world: World, mode: str |
         """Lets a graph work."""
         return str(worker.invoke({"messages": [("user", task)]})["messages"][-1].text)
 
-    signoff = world.signoff(mode, ["delegate"]) if mode else None
-    make: Callable[..., ToolNode] = signoff.tool_node if signoff else ToolNode
+    signoff, make = world.maker(mode, ["delegate"])
     graph = await world.graph(make([delegate]), [call("delegate", task="sums")])
     assert (await world.to_the_end(graph, signoff))["messages"][-1]["content"] == "worked on sums"
 
@@ -489,19 +502,8 @@ async def test_a_command_leaves_the_subgraph_that_holds_the_node(world: World, m
         messages = [*runtime.state["messages"], message]
         return Command(graph=Command.PARENT, goto="outside", update={"messages": messages})
 
-    signoff = world.signoff(mode, ["leave"]) if mode else None
-    make: Callable[..., ToolNode] = signoff.tool_node if signoff else ToolNode
-    message = AIMessage("", id="proposal", tool_calls=[call("leave")])
-    inner = StateGraph(State)
-    inner.add_node("agent", lambda _: {"messages": [message]})
-    inner.add_node("tools", make([leave]))
-    inner.add_edge(START, "agent")
-    inner.add_conditional_edges("agent", world.route, ["tools", END])
-    outer = StateGraph(State)
-    outer.add_node("inner", inner.compile())
-    outer.add_node("outside", lambda _: {"word": "outside"})
-    outer.add_edge(START, "inner")
-    graph = outer.compile(checkpointer=await world.saver())
+    signoff, make = world.maker(mode, ["leave"])
+    graph = await world.inside(make([leave]), [call("leave")], outside=lambda _: {"word": "outside"})
     state = await world.to_the_end(graph, signoff)
     assert (state["word"], state["messages"][-1]["content"]) == ("outside", "left")
 
@@ -514,19 +516,10 @@ async def test_sends_to_the_parent_of_several_calls_arrive_as_with_tool_node(wor
 
     async def play(mode: str | None) -> list[Any]:
         ran.clear()
-        signoff = world.signoff(mode, ["hand_over"]) if mode else None
-        make: Callable[..., ToolNode] = signoff.tool_node if signoff else ToolNode
-        message = AIMessage("", id="proposal", tool_calls=[call("hand_over", n, to=f"p{n}") for n in range(2)])
-        inner = StateGraph(State)
-        inner.add_node("agent", lambda _: {"messages": [message]})
-        inner.add_node("tools", make([hand_over]))
-        inner.add_edge(START, "agent")
-        inner.add_conditional_edges("agent", world.route, ["tools", END])
-        outer = StateGraph(State)
-        outer.add_node("inner", inner.compile())
-        outer.add_node("colleague", lambda to: ran.append(to))
-        outer.add_edge(START, "inner")
-        await world.to_the_end(outer.compile(checkpointer=await world.saver()), signoff)
+        signoff, make = world.maker(mode, ["hand_over"])
+        calls = [call("hand_over", n, to=f"p{n}") for n in range(2)]
+        graph = await world.inside(make([hand_over]), calls, colleague=lambda to: ran.append(to))
+        await world.to_the_end(graph, signoff)
         return sorted(ran)
 
     results = [await play(mode) for mode in (None, "allow", "review")]
@@ -540,8 +533,7 @@ async def test_sends_to_the_parent_of_several_calls_arrive_as_with_tool_node(wor
 async def test_a_graph_of_messages_only_works_behind_the_gate(world: World, mode: str | None) -> None:
     if world.form != "whole":
         return  # a list has no place for single calls
-    signoff = world.signoff(mode, ["note", "act"]) if mode else None
-    make: Callable[..., ToolNode] = signoff.tool_node if signoff else ToolNode
+    signoff, make = world.maker(mode, ["note", "act"])
 
     @tool
     def act(call_id: Annotated[str, InjectedToolCallId]) -> Command:

@@ -224,7 +224,7 @@ def _say(world: World, ticket: Any, verdict: str) -> None:
 # The author's own questions in the same graph ------------------------------------------------------------------------------
 
 
-def _with_a_question(world: World) -> None:
+def _wondering(world: World) -> Any:
     """The agent, and beside its tools a node that asks something of its own."""
     world.signoff = world.new_signoff()
     builder = world.agent([SEND, "done"], world.signoff.tool_node(world.tools()))
@@ -232,14 +232,11 @@ def _with_a_question(world: World) -> None:
     def wonder(state: Any) -> None:
         world.effect(f"heard {interrupt('what colour?')}")
 
-    builder.add_node("wonder", wonder)
-    builder.add_edge("__start__", "wonder")
-    world.graph = world.compile(builder)
+    return builder.add_node("wonder", wonder)
 
 
 def test_an_authors_own_question_gets_its_answer_and_no_knock(world: World) -> None:
-    world.open([SEND, "done"])
-    _with_a_question(world)
+    world.graph = world.compile(_wondering(world).add_edge("__start__", "wonder"))
     run = world.run()
     # The question is asked in the first step, beside the model; the pause of the tools comes when the step is over.
     assert run.status == "waiting"
@@ -255,13 +252,7 @@ def test_an_authors_own_question_gets_its_answer_and_no_knock(world: World) -> N
 
 def _asking_beside(world: World) -> None:
     """A graph whose question is asked in the same step as the pause of the tools."""
-    world.signoff = world.new_signoff()
-    builder = world.agent([SEND, "done"], world.signoff.tool_node(world.tools()))
-
-    def wonder(state: Any) -> None:
-        world.effect(f"heard {interrupt('what colour?')}")
-
-    builder.add_node("wonder", wonder)
+    builder = _wondering(world)
     del builder.branches["agent"]
     edge = world.edge
 

@@ -13,6 +13,7 @@ from failures.world import GO, ONCE, SEND, SENT, Command, Expect, World, human
 from langgraph_signoff import RevisionRefused, Unidentified
 
 REJECTED = "rejected by ana"
+AGAIN = RetryPolicy(max_attempts=3, initial_interval=0.01, retry_on=lambda error: True)
 
 
 def _call(args: dict[str, Any], id: str = "same", name: str = "send") -> dict[str, Any]:
@@ -249,8 +250,7 @@ def test_an_allowed_call_that_is_only_recorded_is_tried_again_as_without_us(worl
             raise ValueError("not yet")
         return SENT
 
-    again = RetryPolicy(max_attempts=3, initial_interval=0.01, retry_on=lambda error: True)
-    _allowed(world, "record", tools=[world.tool("send", send)], node={"retry_policy": again})
+    _allowed(world, "record", tools=[world.tool("send", send)], node={"retry_policy": AGAIN})
     assert world.run().status == "completed"
     world.assert_ends(Expect(ONCE * 3, ["executed"], SENT))
 
@@ -265,13 +265,7 @@ def test_an_allowed_call_that_nothing_records_runs_again_as_in_any_graph(world: 
 
 @pytest.mark.filterwarnings("ignore:node 'tools' has a RetryPolicy")
 def test_an_allowed_call_that_may_run_once_is_not_tried_again(world: World) -> None:
-    def send(to: str, amount: float = 5.0) -> str:
-        """Sends."""
-        world.send(to, amount)
-        raise ValueError("boom")
-
-    again = RetryPolicy(max_attempts=3, initial_interval=0.01, retry_on=lambda error: True)
-    _allowed(world, "once", tools=[world.tool("send", send)], node={"retry_policy": again})
+    _allowed(world, "once", tools=[world.failing(ValueError("boom"))], node={"retry_policy": AGAIN})
     assert world.run().status == "completed"
     world.assert_ends(Expect(ONCE, ["failed"], "It was tried once"))
 
@@ -280,12 +274,7 @@ def test_an_allowed_call_that_may_run_once_is_in_doubt_when_it_is_torn_down(worl
     class Odd(BaseException):
         pass
 
-    def send(to: str, amount: float = 5.0) -> str:
-        """Sends."""
-        world.send(to, amount)
-        raise Odd
-
-    _allowed(world, "once", tools=[world.tool("send", send)])
+    _allowed(world, "once", tools=[world.failing(Odd())])
     with pytest.raises(Odd):
         world.run()
     run = world.resume()

@@ -26,21 +26,9 @@ IDEMPOTENT = "version: 1\ntools: {send: {idempotent: true}}"
 # A timeout or a cancellation leaves each of these behind, whichever moment it hits; then a person or the record says the rest.
 
 
-@pytest.fixture
-def boom(world: World) -> Any:
-    """A tool that has its effect and then fails."""
-
-    def send(to: str, amount: float = 5.0) -> str:
-        """Sends."""
-        world.send(to, amount)
-        raise ValueError("boom")
-
-    return world.tool("send", send)
-
-
 @pytest.mark.filterwarnings("ignore:node 'tools' has a RetryPolicy")
-def test_a_retry_policy_tries_an_approved_call_once(world: World, boom: Any) -> None:
-    world.open([SEND, "done"], tools=[boom], node={"retry_policy": THREE_TIMES})
+def test_a_retry_policy_tries_an_approved_call_once(world: World) -> None:
+    world.open([SEND, "done"], tools=[world.failing(ValueError("boom"))], node={"retry_policy": THREE_TIMES})
     world.signoff.approve(world.run().tickets[0], by="ana")
     assert world.resume().status == "completed"
     world.assert_ends(Expect(ONCE, ["failed"], TRIED_ONCE))
@@ -73,6 +61,19 @@ def _hanging(world: World, seconds: float) -> Any:
         world.effect(CUT_OFF)
         if world.effects.count(CUT_OFF) == 1:
             await asyncio.sleep(seconds)
+        return world.send(to, amount)
+
+    return world.tool("send", send, as_async=False)
+
+
+def _held(world: World) -> Any:
+    """A function that holds a thread before its effect, until it is let go."""
+
+    def send(to: str, amount: float = 5.0) -> str:
+        """Sends."""
+        world.effect(CUT_OFF)
+        while not (world.folder / "go").exists():
+            time.sleep(0.02)
         return world.send(to, amount)
 
     return world.tool("send", send, as_async=False)
@@ -144,14 +145,7 @@ def test_a_call_that_was_cut_off_is_first_asked_about_by_its_own_probe(async_wor
 def test_a_thread_that_outlives_its_node_finishes_its_claim_and_is_not_run_beside(async_world: World) -> None:
     world = async_world
 
-    def send(to: str, amount: float = 5.0) -> str:
-        """Sends."""
-        world.effect(CUT_OFF)
-        while not (world.folder / "go").exists():
-            time.sleep(0.02)
-        return world.send(to, amount)
-
-    world.open([SEND, "done"], tools=[world.tool("send", send, as_async=False)], node={"timeout": 0.5})
+    world.open([SEND, "done"], tools=[_held(world)], node={"timeout": 0.5})
     world.signoff.approve(world.run().tickets[0], by="ana")
     assert world.resume().status == "failed"
     assert [t.standing for t in world.tickets()] == ["running"], "its thread still runs, and its claim is kept"
@@ -175,14 +169,7 @@ def test_calls_with_a_timeout_find_room_to_run_where_one_task_runs_at_a_time(asy
 def test_a_second_runner_says_that_the_first_still_runs(async_world: World) -> None:
     world = async_world
 
-    def send(to: str, amount: float = 5.0) -> str:
-        """Sends."""
-        world.effect(CUT_OFF)
-        while not (world.folder / "go").exists():
-            time.sleep(0.02)
-        return world.send(to, amount)
-
-    world.open([SEND, "done"], tools=[world.tool("send", send, as_async=False)])
+    world.open([SEND, "done"], tools=[_held(world)])
     world.signoff.claims.wait = 0.2
     world.signoff.approve(world.run().tickets[0], by="ana")
     run = world.later(world.graph.ainvoke(Command(resume=True), world.config("t")))
@@ -259,12 +246,14 @@ def _cancelled(world: World, rng: random.Random, as_async: bool, number: int) ->
     return left
 
 
+@pytest.mark.filterwarnings("ignore:node 'tools' has a RetryPolicy")
+@pytest.mark.parametrize("node", [{}, {"retry_policy": THREE_TIMES}])
 def test_a_run_that_is_cancelled_while_its_claim_fails_runs_nothing_and_keeps_its_approval(
-    async_world: World, monkeypatch: pytest.MonkeyPatch
+    async_world: World, monkeypatch: pytest.MonkeyPatch, node: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT", 0.05)
     world, under_way, cancelled = async_world, threading.Event(), threading.Event()
-    world.open([SEND, "done"])
+    world.open([SEND, "done"], node=node)
     world.signoff.approve(world.run().tickets[0], by="ana")
 
     def on_statement(text: str) -> None:

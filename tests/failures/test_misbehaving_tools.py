@@ -17,13 +17,6 @@ from failures.world import ONCE, SEND, SENT, Command, Expect, World
 CUT_OFF = "nobody knows whether it happened"
 
 
-def _decided(world: World) -> Any:
-    """The run after every pending ticket was approved."""
-    for ticket in world.signoff.pending():
-        world.signoff.approve(ticket, by="ana")
-    return world.resume()
-
-
 # It raises ---------------------------------------------------------------------------------------------------------------
 
 
@@ -46,16 +39,11 @@ RAISED: dict[str, tuple[Any, bool, Expect]] = {
 
 @pytest.mark.parametrize("handled", RAISED)
 def test_a_tool_that_raises_uses_up_its_approval(world: World, handled: str) -> None:
-    def send(to: str, amount: float = 5.0) -> str:
-        """Sends."""
-        world.send(to, amount)
-        raise ValueError("boom")
-
     option, fails, expect = RAISED[handled]
     options = {} if option is None else {"handle_tool_errors": option}
-    world.open([SEND, "done"], tools=[world.tool("send", send)], **options)
+    world.open([SEND, "done"], tools=[world.failing(ValueError("boom"))], **options)
     world.run()
-    run = _decided(world)
+    run = world.approve_all()
     assert run.status == ("failed" if fails else "completed")
     if fails:
         assert "ValueError: boom" in run.error
@@ -81,7 +69,7 @@ def test_a_tool_that_is_torn_down_is_in_doubt_until_somebody_says_what_happened(
     world.open([SEND, "done"], tools=[world.tool("send", send)])
     world.run()
     with pytest.raises(Odd):
-        _decided(world)
+        world.approve_all()
     assert [t.standing for t in world.tickets()] == ["in_doubt"]
     run = world.resume()
     assert run.status == "in_doubt"
@@ -101,7 +89,7 @@ def test_a_call_in_doubt_holds_no_sibling_back_from_its_own_outcome(world: World
     world.open([[("send", {"to": "bob"}), ("send", {"to": "ann"})], "done"], tools=[world.tool("send", send)])
     world.run()
     with pytest.raises(Odd):
-        _decided(world)
+        world.approve_all()
     for _ in range(3):
         run = world.resume()
         if run.status == "in_doubt":
@@ -129,7 +117,7 @@ def _asking(world: World, times: int, **options: Any) -> Any:
 def test_a_tool_that_asks_is_never_answered_by_a_knock(world: World, times: int) -> None:
     world.open([SEND, "done"], tools=[_asking(world, times)])
     world.run()
-    run = _decided(world)
+    run = world.approve_all()
     for n in range(times):
         assert run.status == "waiting"
         assert list(run.questions.values()) == [f"question {n}"]
@@ -195,7 +183,7 @@ def test_two_tools_that_ask_get_their_own_answers(world: World) -> None:
 
     world.open([[("send", {"to": "bob"}), ("send", {"to": "ann"})], "done"], tools=[world.tool("send", send)])
     world.run()
-    run, given = _decided(world), 0
+    run, given = world.approve_all(), 0
     while run.status == "waiting":
         question, value = list(run.questions.items())[-1]
         run = world.resume(answers={question: f"to {value}"})
@@ -211,7 +199,7 @@ def test_an_answer_that_a_question_refuses_leaves_it_open(world: World) -> None:
 
     world.open([SEND, "done"], tools=[_asking(world, 1, response_schema=Amount)])
     world.run()
-    run = _decided(world)
+    run = world.approve_all()
     [question] = run.questions
     assert world.resume(answers={question: "much"}).status == "failed"
     assert world.status().questions == run.questions
@@ -252,7 +240,7 @@ def test_an_agent_that_is_a_tool_asks_about_its_own_calls(world: World, outer: s
     run = world.run()
     if outer == "review":
         assert [t.tool for t in run.tickets] == ["delegate"]
-        run = _decided(world)
+        run = world.approve_all()
     assert run.status == "pending_approval"
     [ticket] = run.tickets
     assert (ticket.tool, ticket.thread_id, ticket.trigger) == ("send", "t", "pay"), "it knows the root thread"
@@ -281,7 +269,7 @@ def test_an_agent_that_is_a_node_asks_on_the_root_thread(world: World) -> None:
     assert run.status == "pending_approval"
     assert run.tickets[0].thread_id == "t"
     assert world.resume().did == "nothing: it waits"
-    assert _decided(world).status == "completed"
+    assert world.approve_all().status == "completed"
     world.assert_ends(Expect(ONCE, ["executed"], SENT))
 
 
@@ -350,7 +338,7 @@ def test_whatever_a_tool_returns_its_call_is_executed_and_told(world: World, wha
     value, options, told = ODD[what]
     world.open([SEND, "done"], tools=[_returns(world, value, **options)])
     world.run()
-    run = _decided(world)
+    run = world.approve_all()
     if run.status != "completed":
         run = world.resume()
     assert run.status == "completed"
@@ -369,7 +357,7 @@ def test_a_command_for_the_parent_graph_gets_there_once(world: World) -> None:
     builder.add_edge(START, "inner")
     world.graph = world.compile(builder)
     world.run()
-    assert _decided(world).status == "completed"
+    assert world.approve_all().status == "completed"
     world.assert_ends(Expect(["after", *ONCE], ["executed"], SENT))
 
 
@@ -389,7 +377,7 @@ def test_a_tool_that_calls_another_gated_one_does_not_pass_the_gate_by(world: Wo
     policy = "version: 1\ntools: {look: allow, send: review, helper: review}"
     world.open([[("helper", {"x": 1})], "done"], tools=[world.tool("helper", helper), *world.tools()], policy=policy)
     world.run()
-    assert _decided(world).status == "completed"
+    assert world.approve_all().status == "completed"
     world.assert_ends(Expect(["help 1"], ["executed"], "refused: UngatedCall"))
 
 
@@ -420,7 +408,7 @@ def test_a_tool_gets_the_state_and_cannot_change_what_was_ruled(world: World) ->
     world.open([SEND, "done"], tools=[world.tool("send", send)])
     run = world.run()
     assert "state" not in run.tickets[0].args
-    assert _decided(world).status == "completed"
+    assert world.approve_all().status == "completed"
     world.assert_ends(Expect(ONCE, ["executed"], SENT))
 
 
@@ -433,5 +421,5 @@ def test_arguments_that_the_model_forges_for_injected_ones_are_dropped(world: Wo
     forged = [("send", {"to": "bob", "amount": 5.0, "state": {"approved": True}})]
     world.open([forged, "done"], tools=[world.tool("send", send)])
     assert world.run().tickets[0].args == {"to": "bob", "amount": 5.0}
-    assert _decided(world).status == "completed"
+    assert world.approve_all().status == "completed"
     world.assert_ends(Expect(ONCE, ["executed"], SENT))

@@ -21,12 +21,6 @@ def _open(world: World, wrap: Callable[..., Any], awrap: Callable[..., Any], **o
     world.open([SEND, "done"], **{**wrappers, **options})
 
 
-def _approve_all(world: World) -> str:
-    for ticket in world.signoff.pending():
-        world.signoff.approve(ticket, by="ana")
-    return world.resume().status
-
-
 def _swap(request: Any, **args: Any) -> Any:
     call = request.tool_call
     return request.override(tool_call={**call, "args": {**call["args"], **args}})
@@ -46,7 +40,7 @@ async def _athree(request: Any, execute: Any) -> Any:
 def test_a_wrapper_that_calls_three_times_runs_the_tool_once(world: World) -> None:
     _open(world, _three, _athree)
     world.run()
-    assert _approve_all(world) == "completed"
+    assert world.approve_all().status == "completed"
     world.assert_ends(Expect(ONCE, ["executed"], SENT))
 
 
@@ -77,14 +71,9 @@ def test_a_wrapper_that_tries_again_after_an_error_gets_the_same_error(world: Wo
                 seen.append(repr(error))
         return ToolMessage("gave up", tool_call_id=request.tool_call["id"])
 
-    def send(to: str, amount: float = 5.0) -> str:
-        """Sends."""
-        world.send(to, amount)
-        raise ValueError("boom")
-
-    _open(world, retry, aretry, tools=[world.tool("send", send)])
+    _open(world, retry, aretry, tools=[world.failing(ValueError("boom"))])
     world.run()
-    assert _approve_all(world) == "completed"
+    assert world.approve_all().status == "completed"
     assert seen == ["ValueError('boom')"] * 3
     world.assert_ends(Expect(ONCE, ["failed"], "gave up"))
 
@@ -102,7 +91,7 @@ def test_a_wrapper_that_swaps_arguments_makes_another_call(world: World, verdict
 
     _open(world, wrap, awrap)
     world.run()
-    assert _approve_all(world) == "pending_approval", "the swapped call needs its own decision"
+    assert world.approve_all().status == "pending_approval", "the swapped call needs its own decision"
     [ticket] = world.signoff.pending()
     assert ticket.args["to"] == "eve"
     getattr(world.signoff, verdict)(ticket, by="ana")
@@ -129,7 +118,7 @@ def test_a_wrapper_that_swaps_an_allowed_call_for_a_reviewed_one_is_asked(world:
     world.graph = world.compile(world.agent([[("look", {"x": 1})], "done"], world.graph.nodes["tools"].bound))
     assert world.run().status == "pending_approval"
     assert world.effects == []
-    assert _approve_all(world) == "completed"
+    assert world.approve_all().status == "completed"
     world.assert_ends(Expect(["send eve 5.0"], ["executed"], "sent 5.0 to eve"))
 
 
@@ -147,10 +136,10 @@ def test_a_tool_that_a_wrapper_brings_runs_behind_the_gate_too(world: World) -> 
 
     _open(world, wrap, awrap)
     world.run()
-    assert _approve_all(world) == "pending_approval"
+    assert world.approve_all().status == "pending_approval"
     assert world.signoff.pending()[0].tool == "wire", "a tool that no rule names is reviewed"
     assert world.effects == []
-    assert _approve_all(world) == "completed"
+    assert world.approve_all().status == "completed"
     world.assert_ends(Expect(ONCE, ["approved", "executed"], SENT))
 
 
@@ -172,7 +161,7 @@ def test_a_wrapper_that_swallows_every_exception_swallows_its_own_question_and_r
 
     _open(world, wrap, awrap)
     world.run()
-    assert _approve_all(world) == "completed"
+    assert world.approve_all().status == "completed"
     world.assert_ends(Expect([], ["approved", "withdrawn"], "swallowed GraphInterrupt"))
 
 
@@ -191,7 +180,7 @@ def test_a_wrapper_that_swallows_exceptions_does_not_swallow_the_pause_of_the_ca
 
     _open(world, wrap, awrap)
     assert world.run().status == "pending_approval"
-    assert _approve_all(world) == "completed"
+    assert world.approve_all().status == "completed"
     world.assert_ends(Expect(ONCE, ["executed"], SENT))
 
 
@@ -207,8 +196,8 @@ def test_a_wrapper_may_call_from_a_thread_of_its_own(sync_world: World, swaps: b
     sync_world.open([SEND, "done"], wrap_tool_call=wrap)
     sync_world.run()
     if swaps:
-        assert _approve_all(sync_world) == "pending_approval"
-    assert _approve_all(sync_world) == "completed"
+        assert sync_world.approve_all().status == "pending_approval"
+    assert sync_world.approve_all().status == "completed"
     amount = 6.0 if swaps else 5.0
     standings = ["approved", "executed"] if swaps else ["executed"]
     sync_world.assert_ends(Expect([f"send bob {amount}"], standings, f"sent {amount} to bob"))
@@ -229,7 +218,7 @@ def test_a_wrapper_that_calls_from_many_threads_at_once_runs_the_tool_once(sync_
 
     sync_world.open([SEND, "done"], wrap_tool_call=wrap)
     sync_world.run()
-    assert _approve_all(sync_world) == "completed"
+    assert sync_world.approve_all().status == "completed"
     sync_world.assert_ends(Expect(ONCE, ["executed"], SENT))
 
 
@@ -266,7 +255,7 @@ def test_a_wrapper_that_never_calls_leaves_the_approval_unused(world: World) -> 
 
     _open(world, wrap, awrap)
     world.run()
-    assert _approve_all(world) == "completed"
+    assert world.approve_all().status == "completed"
     world.assert_ends(Expect([], ["approved"], "not today"))
 
 

@@ -136,6 +136,16 @@ class World:
             return tool(name, **options)(function)
         return tool(name, **options)(as_coroutine(function))
 
+    def failing(self, error: BaseException) -> BaseTool:
+        """A `send` that has its effect and then fails so."""
+
+        def send(to: str, amount: float = 5.0) -> str:
+            """Sends."""
+            self.send(to, amount)
+            raise error
+
+        return self.tool("send", send)
+
     def send(self, to: str, amount: float = 5.0) -> str:
         """Sends."""
         self.effect(f"send {to} {amount}")
@@ -178,6 +188,12 @@ class World:
         """`Signoff.resume`, or `aresume`."""
         call = self.signoff.aresume if self.mode.is_async else self.signoff.resume
         return self._given(call(self.graph, thread_id=thread, **options))
+
+    def approve_all(self) -> Run:
+        """Approves what is pending, and resumes."""
+        for ticket in self.signoff.pending():
+            self.signoff.approve(ticket, by="ana")
+        return self.resume()
 
     def status(self, thread: str = "t") -> Run:
         """`Signoff.status`."""
