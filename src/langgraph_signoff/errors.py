@@ -40,6 +40,18 @@ class Unidentified(SignoffError):
     """A call that needs a ticket cannot be named: it lacks a checkpointer, a thread id or a message id."""
 
 
+class RepeatedKey(SignoffError):
+    """A guarded node or task came to a key that was used before in its thread: give each run a key of its own."""
+
+
+class ActionRefused(SignoffError):
+    """A guarded task was not run, or nobody knows whether it was: `ticket_id` names the ticket, the message says why."""
+
+    def __init__(self, message: str, ticket_id: str) -> None:
+        super().__init__(message)
+        self.ticket_id = ticket_id
+
+
 class UngatedCall(SignoffError):
     """A gated tool was invoked outside of its node: let the tool node run it."""
 

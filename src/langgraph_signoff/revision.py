@@ -24,6 +24,10 @@ def revise(case: Case, say: Say, args: Mapping[str, Json], *, policy: Policy, de
     import jsonpatch
 
     law.hear(case, say, policy.people)
+    if not case.action.get("editable", True):
+        raise RevisionRefused(
+            f"{case.opening['tool']} acts on its graph's state, not on these; send it back with feedback"
+        )
     changed = _changed(case, args)
     wanted, shown = {**case.args, **changed}, {**case.parsed, **changed}
     _check_schema(case, wanted, set(changed))

@@ -77,6 +77,73 @@ class Signoff:
 
         return GatedToolNode(tools, heart=self._heart(verify or {}), requester=self._requester, **options)
 
+    def gate(
+        self,
+        name: str,
+        *,
+        action: Callable[[Any], Mapping[str, Any]],
+        key: Callable[[Any], object] | None = None,
+        refused: Callable[[Any, Ticket, str], Any] | None = None,
+        apply: Callable[[Any, dict[str, Json]], Any] | None = None,
+        verify: Probe | None = None,
+        agent: str = "",
+        trigger: Callable[[Any], str] | None = None,
+        resource: Callable[[Any], str | None] | None = None,
+    ) -> Callable[[Any], Any]:
+        """Guards a node: a function of the state, sync or async, a runnable or a compiled graph.
+
+        `action(state)` says what the node is about to do; the policy rules on it under `nodes: {name: ...}`. `key(state)`
+        names this run within the thread; needed where the node may run more than once. `refused(state, ticket, text)` gives
+        the node's update where it did not run, or nobody knows whether it did; without it the graph goes on without one.
+        `apply(state, args)` gives the state with a reviewer's edit; without it the action cannot be edited, only sent back.
+        """
+        from langgraph_signoff.nodes.gate import Gate, guard_node
+
+        gate = Gate(
+            name,
+            self._heart({name: verify} if verify else {}),
+            action,
+            key,
+            apply=apply,
+            refused=refused or _no_update,
+            requester=self._requester,
+            agent=agent,
+            trigger=trigger,
+            resource=resource,
+        )
+        return lambda node: guard_node(gate, node)
+
+    def guarded(
+        self,
+        name: str = "",
+        *,
+        action: Callable[..., Mapping[str, Any]] | None = None,
+        key: Callable[..., object] | None = None,
+        verify: Probe | None = None,
+        agent: str = "",
+    ) -> Callable[[Any], Any]:
+        """Guards a task of the Functional API: put it around `@task`, or around the function inside.
+
+        The action is the function's arguments, unless `action(*args, **kwargs)` says it otherwise; `key(*args, **kwargs)`
+        names this run within the thread. Raises ActionRefused in the task where it may not run.
+        """
+        from langgraph_signoff.nodes.gate import Gate, guard_task, with_arguments
+
+        def guard(function: Any) -> Any:
+            own = name or function.__name__
+            gate = Gate(
+                own,
+                self._heart({own: verify} if verify else {}),
+                (lambda given: action(*given.args, **given.kwargs)) if action else (lambda given: given.arguments),
+                (lambda given: key(*given.args, **given.kwargs)) if key else None,
+                apply=None if action else with_arguments,
+                requester=self._requester,
+                agent=agent,
+            )
+            return guard_task(gate, function)
+
+        return guard
+
     def _heart(self, probes: Mapping[str, Probe]) -> Heart:
         from langgraph_signoff.nodes.heart import Heart
 
@@ -327,3 +394,7 @@ class Signoff:
             document = self.ledger.policy(version)
             self._recorded[version] = Policy.parse(document) if document else self.policy
         return self._recorded[version]
+
+
+def _no_update(state: Any, ticket: Ticket, text: str) -> None:  # noqa: ARG001  # the shape of `refused`
+    return None

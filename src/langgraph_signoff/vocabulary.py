@@ -36,9 +36,10 @@ class Risk(Word):
 
 
 class Action(Word):
-    """A proposed call of one tool, bound to the place in a conversation where it was proposed."""
+    """A proposed call of one tool, or run of one node, bound to the place in a thread where it was proposed."""
 
     thread_id: str
+    kind: Literal["tool", "node"] = "tool"
     proposal: str = Field(
         description="Names the proposal within the thread: message id, call id and index, or a node's key."
     )
@@ -58,6 +59,10 @@ class Action(Word):
     trigger: str = ""
     confidence: float = 0.0
     args_schema: dict[str, Json] = Field(default_factory=dict, description="JSON Schema of the arguments.")
+    visit: str = Field(
+        default="", description="Which visit of a node this is, in LangGraph's terms: step, path and place."
+    )
+    editable: bool = Field(default=True, description="Whether it would run with arguments that a reviewer changed.")
 
 
 class Counts(Word):

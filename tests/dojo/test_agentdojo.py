@@ -216,7 +216,7 @@ def test_a_reviewer_who_rejects_the_attackers_calls_keeps_every_task_and_stops_e
 @pytest.mark.parametrize("name", SUITES)
 def test_a_policy_names_every_tool_of_its_suite_and_no_other(name: str) -> None:
     policy, tools = Policy.load(POLICIES / f"{name}.yaml"), [tool.name for tool in suite(name).tools]
-    policy.check_tools(tools)
+    policy.check_graph(tools)
     assert policy.warnings(tools) == []
 
 

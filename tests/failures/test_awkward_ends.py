@@ -88,9 +88,9 @@ def test_keeping_a_result_or_an_error_never_raises() -> None:
         "\ud800",
         Command(goto=Send("a", Mute())),
     ):
-        contents, kept = keep_result(response, name="send", call_id="c")
+        contents, kept = keep_result(response, name="send", tell=str)
         assert contents["blob"]
-        keep_result(kept, name="send", call_id="c")
+        keep_result(kept, name="send", tell=str)
     assert keep_error(Unspeakable()) == {"error": "<Unspeakable>", "type": "Unspeakable", "repr": "<Unspeakable>"}
 
 

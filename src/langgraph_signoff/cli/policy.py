@@ -59,14 +59,14 @@ def _against(policy: Policy, name: str, config: Path | None) -> list[str]:
     import asyncio
 
     from langgraph_signoff.cli.graphs import Graphs
-    from langgraph_signoff.nodes.checks import gated_tools
+    from langgraph_signoff.nodes.checks import gated
 
-    async def tools() -> list[str]:
+    async def names() -> tuple[list[str], list[str]]:
         async with Graphs(config) as graphs:
-            return gated_tools(await graphs.load(name))
+            return gated(await graphs.load(name))
 
-    names = asyncio.run(tools())
-    if not names:
-        raise Unusable(f"the graph {name!r} has no gated node, so no policy rules its tools")
-    policy.check_tools(names)
-    return policy.warnings(names)
+    tools, nodes = asyncio.run(names())
+    if not tools and not nodes:
+        raise Unusable(f"the graph {name!r} has no gated node, so no policy rules there")
+    policy.check_graph(tools, nodes)
+    return policy.warnings(tools, nodes)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from langgraph_signoff.errors import GraphRefused
+from langgraph_signoff.nodes.gate import MARK, Gate
 from langgraph_signoff.nodes.tool_node import GatedToolNode
 
 Graph = Any
@@ -19,7 +20,7 @@ def check(graph: Graph) -> list[str]:
     found: list[str] = []
     for name, node, gate in _gates(graph):
         found += _check_node(name, node)
-        found += gate.policy.warnings(gate.policy_tools)  # the one that rules there, whichever the caller has
+        found += gate.policy.warnings(_tools(gate), _nodes(gate))  # the one that rules there, whichever the caller has
     return found
 
 
@@ -40,16 +41,32 @@ def _check_node(name: str, node: Any) -> list[str]:
     return found
 
 
-def _gates(graph: Graph) -> Iterable[tuple[str, Any, GatedToolNode]]:
+def _gates(graph: Graph) -> Iterable[tuple[str, Any, GatedToolNode | Gate]]:
     for part in [graph, *(subgraph for _, subgraph in graph.get_subgraphs(recurse=True))]:
         for name, node in part.nodes.items():
-            if isinstance(node.bound, GatedToolNode):
-                yield name, node, node.bound
+            if gate := _gate(node.bound):
+                yield name, node, gate
 
 
-def gated_tools(graph: Graph) -> list[str]:
-    """The names of the tools behind a graph's gates, those of its subgraphs included."""
-    return [name for _, _, gate in _gates(graph) for name in gate.policy_tools]
+def _gate(bound: Any) -> GatedToolNode | Gate | None:
+    if isinstance(bound, GatedToolNode):
+        return bound
+    functions = (getattr(bound, "func", None), getattr(bound, "afunc", None))
+    return next((getattr(function, MARK) for function in functions if hasattr(function, MARK)), None)
+
+
+def _tools(gate: GatedToolNode | Gate) -> list[str]:
+    return gate.policy_tools if isinstance(gate, GatedToolNode) else []
+
+
+def _nodes(gate: GatedToolNode | Gate) -> list[str]:
+    return [gate.name] if isinstance(gate, Gate) else []
+
+
+def gated(graph: Graph) -> tuple[list[str], list[str]]:
+    """The names of the tools and of the nodes behind a graph's gates, those of its subgraphs included."""
+    gates = [gate for _, _, gate in _gates(graph)]
+    return [name for gate in gates for name in _tools(gate)], [name for gate in gates for name in _nodes(gate)]
 
 
 def breakpoints(graph: Graph) -> tuple[frozenset[str], bool]:

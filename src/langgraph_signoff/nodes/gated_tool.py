@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 from langgraph.prebuilt.tool_node import TOOL_INVOCATION_ERROR_TEMPLATE
+from langgraph.types import Command
 from pydantic import ConfigDict, PrivateAttr, ValidationError
 from pydantic.v1 import ValidationError as ValidationErrorV1
 
@@ -21,6 +22,7 @@ from langgraph_signoff.errors import SignoffError, UngatedCall
 from langgraph_signoff.law import Case
 from langgraph_signoff.nodes.as_json import as_json
 from langgraph_signoff.nodes.heart import CURRENT, Heart
+from langgraph_signoff.nodes.messages import did_run, with_note
 from langgraph_signoff.nodes.schema import Refused, ToolSchema
 from langgraph_signoff.nodes.steps import Work, adrive, drive
 from langgraph_signoff.nodes.turn import Call, Scene
@@ -184,6 +186,16 @@ class _ToolDoor:
             return await inner.ainvoke(given, config, **more)
 
         return Work(do, ado, CURRENT, about)
+
+    def tell(self, case: Case, text: str) -> ToolMessage:
+        status: Any = "success" if did_run(case) else "error"
+        return ToolMessage(text, name=self.name, tool_call_id=self.call_id, status=status)
+
+    def give(self, case: Case, kept: Any) -> Any:
+        # A tool may return what ToolNode refuses; the thread must finish all the same.
+        is_known = isinstance(kept, (ToolMessage, Command, list))
+        told = kept if is_known else ToolMessage(str(kept), name=self.name, tool_call_id=self.call_id)
+        return with_note(told, case, self.call_id)
 
     def _as_given(self, args: dict[str, Any]) -> dict[str, Any]:
         # Injected values come back, and so does what a wrapper gave in another form than JSON.

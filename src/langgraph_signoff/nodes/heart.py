@@ -27,7 +27,7 @@ from langgraph_signoff.vocabulary import Answer, Counts, CurrentAction, Happened
 
 CURRENT: ContextVar[CurrentAction | None] = ContextVar("signoff_current_action", default=None)
 
-_BEGUN = (Standing.RUNNING, Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT)
+BEGUN = (Standing.RUNNING, Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT)
 
 _POLL = 0.05  # seconds between two looks at a call that somebody else runs
 
@@ -36,7 +36,6 @@ class Door(Protocol):
     """What a placement of the gate knows about the work behind it."""
 
     name: str
-    call_id: str
 
     def fit(self, case: Case) -> dict[str, Any] | None:
         """The arguments to run with, or None if they no longer parse to what the case shows."""
@@ -46,6 +45,12 @@ class Door(Protocol):
 
     def work(self, args: dict[str, Any] | None, about: CurrentAction | None) -> Work:
         """The work, ready to be run."""
+
+    def tell(self, case: Case, text: str) -> Any:
+        """What the graph gets where the work itself has given nothing: this text, and how the case stands."""
+
+    def give(self, case: Case, kept: Any) -> Any:
+        """What the graph gets of what the work itself gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class Heart:
         return {id_: None if row.reviewed else self.desk.case(id_).ruling for id_, row in rows.items()}
 
     def _rule(self, call: Call) -> Ruling:
-        history = self._history(call) if self.policy.needs_history(call.action.tool) else Counts()
+        history = self._history(call) if self.policy.needs_history(call.action) else Counts()
         return self.policy.rule(call.action, now=self.desk.clock(), history=history)
 
     def _history(self, call: Call) -> Counts:
@@ -133,7 +138,7 @@ class Heart:
 
     def _has_begun(self, calls: Sequence[Call]) -> bool:
         rows = self.desk.ledger.rows([call.id for call in calls])
-        return any(row.standing in _BEGUN for row in rows.values())
+        return any(row.standing in BEGUN for row in rows.values())
 
     # Claim, run, record -----------------------------------------------------------------------------------------------
 
@@ -192,7 +197,7 @@ class Heart:
             work = door.work(args, _about(case))
             response = yield work
         except ParentCommand as command:
-            contents, _ = messages.keep_result(command.args[0], name=door.name, call_id=door.call_id)
+            contents, _ = self._keep(case, door, command.args[0])
             yield Io(partial(self.claims.record, case, Standing.EXECUTED, {**contents, "bubbles": True}))
             raise
         except GraphBubbleUp:
@@ -216,10 +221,13 @@ class Heart:
             self.claims.record(case, Standing.FAILED, messages.keep_error(error))
 
     def _record(self, case: Case, door: Door, response: Any) -> Steps[Any]:
-        contents, response = messages.keep_result(response, name=door.name, call_id=door.call_id)
+        contents, response = self._keep(case, door, response)
         standing = Standing.FAILED if getattr(response, "status", "") == "error" else Standing.EXECUTED
         yield Io(partial(self.claims.record, case, standing, contents))
-        return messages.with_note(response, case, door.call_id)
+        return door.give(case, response)
+
+    def _keep(self, case: Case, door: Door, response: Any) -> tuple[dict[str, Any], Any]:
+        return messages.keep_result(response, name=door.name, tell=partial(door.tell, case))
 
     def _amend(self, case: Case, call: Call, door: Door) -> None:
         """Asks again when the arguments no longer parse to what was shown: nothing else was approved."""
@@ -254,16 +262,15 @@ class Heart:
             self.desk.write(case.id, partial(_settle_by_probe, answer=answer, result=result))
 
     def _from_record(self, case: Case, door: Door) -> Any:
-        if case.standing is Standing.IN_DOUBT:
-            return messages.unknown_outcome(case, name=door.name, call_id=door.call_id)
-        if case.standing not in (Standing.EXECUTED, Standing.FAILED):
-            return messages.refusal(case, name=door.name, call_id=door.call_id)
         if case.standing is Standing.FAILED and (error := messages.kept_error(case)):
             raise error
-        kept = messages.kept_result(case, name=door.name, call_id=door.call_id)
+        if not messages.has_result(case):
+            told = door.tell(case, messages.end(case, door.name))
+            return door.give(case, told) if case.standing in (Standing.EXECUTED, Standing.FAILED) else told
+        kept = messages.kept_result(case)
         if case.result.get("bubbles"):
             raise ParentCommand(kept)
-        return messages.with_note(kept, case, door.call_id)
+        return door.give(case, kept)
 
 
 def _ask(cases: Sequence[Case]) -> Ask:

@@ -1,4 +1,4 @@
-"""What the model is told, and how an outcome is kept so that a second runner gets the same."""
+"""What the graph is told of a call, and how an outcome is kept so that a second runner gets the same."""
 
 from __future__ import annotations
 
@@ -31,41 +31,46 @@ class RecordedFailure(Exception):
         return self._representation
 
 
-def keep_result(response: Any, *, name: str, call_id: str) -> tuple[dict[str, Any], Any]:
+def keep_result(response: Any, *, name: str, tell: Callable[[str], Any]) -> tuple[dict[str, Any], Any]:
     """The contents of an `executed` entry, and what the graph gets: what cannot be serialized is told by its text.
 
-    Never raises: the tool has run, and that must go on record whatever it returned.
+    `tell`: makes what the graph gets of a text. Never raises: the work is done, and that must go on record whatever it gave.
     """
     try:
         kind, blob = _SERDE.dumps_typed(response)
     except Exception as error:
-        kind, blob, response = _kept_as_text(response, error, name, call_id)
+        kind, blob, response = _kept_as_text(response, error, name, tell)
     return {"rendering": _rendering(response), "kind": kind, "blob": base64.b64encode(blob).decode()}, response
 
 
-def _kept_as_text(response: Any, error: Exception, name: str, call_id: str) -> tuple[str, bytes, Any]:
+def _kept_as_text(response: Any, error: Exception, name: str, tell: Callable[[str], Any]) -> tuple[str, bytes, Any]:
     try:
         plain = as_text(response, error)
         return (*_SERDE.dumps_typed(plain), plain)
     except Exception:
-        told = _message(
-            f"{name} ran; what it returned could not be kept: {spelled(response)}", name, call_id, "success"
-        )
+        told = tell(f"{name} ran; what it returned could not be kept: {spelled(response)}")
         return (*_SERDE.dumps_typed(told), told)
 
 
-def kept_result(case: Case, *, name: str, call_id: str) -> Any:
-    """What an `executed` or `failed` entry gives a second runner."""
-    contents = case.result
-    if case.erased and not contents:
-        return _message(_erased_text(case, name), name, call_id, "error")
-    if "blob" in contents:
-        kept = _SERDE.loads_typed((contents["kind"], base64.b64decode(contents["blob"])))
-        # A tool may return what ToolNode refuses; the thread must finish all the same.
-        return kept if isinstance(kept, (ToolMessage, Command, list)) else _message(str(kept), name, call_id, "success")
-    if case.standing is Standing.EXECUTED:
-        return _message(_settled_text(case), name, call_id, "success")
-    return _message(f"{name} was not completed: {case.outcome.error if case.outcome else ''}.", name, call_id, "error")
+def has_result(case: Case) -> bool:
+    """Whether what the work itself gave is on record."""
+    return "blob" in case.result
+
+
+def kept_result(case: Case) -> Any:
+    """What the work itself gave."""
+    return _SERDE.loads_typed((case.result["kind"], base64.b64decode(case.result["blob"])))
+
+
+def did_run(case: Case) -> bool:
+    """Whether the work was done, as far as anybody can still tell."""
+    return case.standing is Standing.RUNNING or (case.standing is Standing.EXECUTED and not _is_erased(case))
+
+
+def end(case: Case, name: str) -> str:
+    """How a call ended of which no result is on record, in words."""
+    tell = _ENDS.get(case.standing, _lost)
+    return tell(case, name)
 
 
 def keep_error(error: BaseException) -> dict[str, Any]:
@@ -86,9 +91,10 @@ def as_text(response: Any, error: Exception) -> Any:
         return ToolMessage(note, name=response.name, tool_call_id=response.tool_call_id, status=response.status)
     if isinstance(response, list):
         return [as_text(item, error) for item in response]
+    if isinstance(response, dict):
+        return {key: _as_plain(value, error) for key, value in response.items()}
     if isinstance(response, Command) and isinstance(response.update, dict):
-        update = {key: _as_plain(value, error) for key, value in response.update.items()}
-        return Command(graph=response.graph, update=update, goto=response.goto)
+        return Command(graph=response.graph, update=as_text(response.update, error), goto=response.goto)
     return spelled(response)
 
 
@@ -100,21 +106,6 @@ def _as_plain(value: Any, error: Exception) -> Any:
     except Exception:
         return spelled(value)
     return value
-
-
-def refusal(case: Case, *, name: str, call_id: str) -> ToolMessage:
-    """What the model is told of a call that did not run: what happened, and what it may do."""
-    tell = _REFUSALS.get(case.standing, _lost)
-    return _message(tell(case, name), name, call_id, "error")
-
-
-def unknown_outcome(case: Case, *, name: str, call_id: str) -> ToolMessage:
-    """What the model is told when nobody could say in time whether the call happened."""
-    text = (
-        f"It is unknown whether {name} happened: its run was cut off, and nobody could say in time (ticket {case.id[:12]}). "
-        "Do not repeat it. Tell the user that it must be checked."
-    )
-    return _message(text, name, call_id, "error")
 
 
 def with_note(response: Any, case: Case, call_id: str) -> Any:
@@ -139,10 +130,6 @@ def _noted(response: Any, note: str, call_id: str) -> Any:
     return response
 
 
-def _message(text: str, name: str, call_id: str, status: Any) -> ToolMessage:
-    return ToolMessage(text, name=name, tool_call_id=call_id, status=status)
-
-
 def _rendering(response: Any) -> Any:
     value = response.content if isinstance(response, ToolMessage) else response
     if isinstance(value, str):
@@ -163,12 +150,18 @@ def spelled(value: Any, spell: Callable[[Any], str] = str) -> str:
         return f"<{type(value).__name__}>"
 
 
+def _is_erased(case: Case) -> bool:
+    return case.erased and not case.result
+
+
 def _erased_text(case: Case, name: str) -> str:
     did = "was run" if case.standing is Standing.EXECUTED else "was run and failed"
     return f"{name} {did} once, and what is known of it has been {case.erasure or 'erased'}. Do not repeat it."
 
 
-def _settled_text(case: Case) -> str:
+def _executed(case: Case, name: str) -> str:
+    if _is_erased(case):
+        return _erased_text(case, name)
     by = case.outcome.by if case.outcome else ""
     result = case.outcome.result if case.outcome else None
     text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
@@ -176,6 +169,19 @@ def _settled_text(case: Case) -> str:
         f"{text}\n(The run was cut off; {by} says that the call happened.)"
         if result is not None
         else f"It happened, says {by}."
+    )
+
+
+def _failed(case: Case, name: str) -> str:
+    if _is_erased(case):
+        return _erased_text(case, name)
+    return f"{name} was not completed: {case.outcome.error if case.outcome else ''}."
+
+
+def _in_doubt(case: Case, name: str) -> str:
+    return (
+        f"It is unknown whether {name} happened: its run was cut off, and nobody could say in time (ticket {case.id[:12]}). "
+        "Do not repeat it. Tell the user that it must be checked."
     )
 
 
@@ -192,11 +198,11 @@ def _denied(case: Case, name: str) -> str:
     return f"{name} was not run: the policy does not permit this call ({case.ruling.reason_code}). Do not propose it again."
 
 
-def _expired(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every refusal
+def _expired(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every end
     return f"{name} was not run: nobody decided in time. Tell the user; propose it again only if they ask for it."
 
 
-def _lapsed(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every refusal
+def _lapsed(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every end
     return f"{name} was not run: its approval was not used in time. You may propose it again."
 
 
@@ -204,7 +210,7 @@ def _withdrawn(case: Case, name: str) -> str:
     return f"{name} was not run: the request was withdrawn{_because(case)}."
 
 
-def _lost(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every refusal
+def _lost(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every end
     return f"{name} was not run: what was approved is no longer on record. Do not propose it again."
 
 
@@ -212,7 +218,10 @@ def _because(case: Case) -> str:
     return f": {case.why}" if case.why else ""
 
 
-_REFUSALS: dict[Standing, Callable[[Case, str], str]] = {
+_ENDS: dict[Standing, Callable[[Case, str], str]] = {
+    Standing.EXECUTED: _executed,
+    Standing.FAILED: _failed,
+    Standing.IN_DOUBT: _in_doubt,
     Standing.REJECTED: _rejected,
     Standing.RETURNED: _returned,
     Standing.DENIED: _denied,

@@ -30,11 +30,14 @@ from langgraph_signoff.nodes.steps import adrive, drive
 from langgraph_signoff.nodes.turn import (
     TAG,
     Call,
+    Requester,
     Scene,
+    graph_of,
     index_of,
     last_human,
     messages_of,
     proposing_message,
+    requester_of,
     where_from,
 )
 from langgraph_signoff.policy import Policy
@@ -47,10 +50,6 @@ class _Part:
     call: ToolCall
     kind: Any
     state: Any
-
-
-Requester = Callable[[Runtime[Any]], str | None]
-"""Whom the agent acts for, from a trusted source: the run's context, or the server's authenticated user."""
 
 
 class GatedToolNode(ToolNode):
@@ -139,15 +138,14 @@ class GatedToolNode(ToolNode):
     ) -> Scene:
         thread_id, trouble = where_from(config)
         turn, trigger = last_human(messages)
-        graph = str(config.get("metadata", {}).get("graph_id") or "")
         return Scene(
             thread_id=thread_id,
             message=message,
             turn=turn,
             trigger=self._trigger(messages) if self._trigger else trigger,
-            graph=graph,
+            graph=graph_of(config),
             agent=self._agent or (message.name if message and message.name else ""),
-            requester=self._requester(runtime) if self._requester else _server_user(runtime),
+            requester=requester_of(runtime, self._requester),
             trouble=trouble,
             resource=self._resource,
             confidence=self._confidence,
@@ -277,11 +275,6 @@ def _gated(request: ToolCallRequest, heart: Heart) -> ToolCallRequest:
     if request.tool is None or isinstance(request.tool, GatedTool):
         return request
     return request.override(tool=GatedTool.around(request.tool, heart))
-
-
-def _server_user(runtime: Runtime[Any]) -> str | None:
-    server = getattr(runtime, "server_info", None)
-    return str(server.user.identity) if server and server.user else None
 
 
 def send_tool_calls(

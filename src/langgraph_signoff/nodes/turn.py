@@ -10,6 +10,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall
 from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
 
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.errors import Unidentified
@@ -122,6 +123,23 @@ def where_from(config: RunnableConfig) -> tuple[str, str]:
     if ends_unsaved(configurable):
         return thread_id, 'durability="exit" can lose the paused thread; use "async" or "sync"'
     return thread_id, ""
+
+
+def graph_of(config: RunnableConfig) -> str:
+    """The name under which the run's graph is known, empty if it has none."""
+    return str(config.get("metadata", {}).get("graph_id") or "")
+
+
+Requester = Callable[[Runtime[Any]], str | None]
+"""Whom the agent acts for, from a trusted source: the run's context, or the server's authenticated user."""
+
+
+def requester_of(runtime: Runtime[Any], ask: Requester | None) -> str | None:
+    """Whom the agent acts for: what `ask` says, else the server's user."""
+    if ask:
+        return ask(runtime)
+    server = getattr(runtime, "server_info", None)
+    return str(server.user.identity) if server and server.user else None
 
 
 def messages_of(state: Any, key: str) -> list[BaseMessage]:

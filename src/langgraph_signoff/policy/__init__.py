@@ -36,11 +36,12 @@ class Policy:
         *,
         default: Literal["review", "deny"] = "review",
         tools: Mapping[str, Any] | None = None,
+        nodes: Mapping[str, Any] | None = None,
         people: Mapping[str, Any] | Literal["open"] | None = None,
         queues: Mapping[str, Any] | None = None,
         vars: Mapping[str, Json] | None = None,
     ) -> None:
-        given = {"default": default, "tools": tools, "people": people, "queues": queues, "vars": vars}
+        given = {"default": default, "tools": tools, "nodes": nodes, "people": people, "queues": queues, "vars": vars}
         self._take(
             read_data(
                 {"version": 1, **{key: value for key, value in given.items() if value is not None}}, "Policy(...)"
@@ -72,33 +73,32 @@ class Policy:
 
     def rule(self, action: Action, *, now: datetime, history: Counts | None = None) -> Ruling:
         """The ruling on an action at `now`, given what its thread did before. Never raises; what is in doubt is reviewed."""
-        return self._index.rulebook(action.tool).decide(action, now=now, history=history or Counts())
+        return self._indexes[action.kind].rulebook(action.tool).decide(action, now=now, history=history or Counts())
 
-    def counts(self, tool: str) -> bool:
-        """Whether some rule reads this tool's count in `history`, so that it is recorded even when allowed."""
-        return self._index.counts(tool)
+    def needs_history(self, action: Action) -> bool:
+        """Whether the rules that apply to this action read `history`."""
+        return self._indexes[action.kind].rulebook(action.tool).needs_history
 
-    def needs_history(self, tool: str) -> bool:
-        """Whether the rules that apply to this tool read `history`."""
-        return self._index.rulebook(tool).needs_history
-
-    def warnings(self, tool_names: Iterable[str]) -> list[str]:
-        """One sentence for each tool of a graph that no entry names."""
+    def warnings(self, tools: Iterable[str], nodes: Iterable[str] = ()) -> list[str]:
+        """One sentence for each tool and each guarded node of a graph that no entry names."""
         done = {"review": "reviewed", "deny": "denied"}[self._document.default]
         return [
-            f"{name}: no entry of the policy names this tool; every call of it will be {done}"
-            for name in tool_names
-            if not self._index.entries(name)
+            f"{name}: no entry of the policy names this {kind}; every {does} of it will be {done}"
+            for kind, does, names in (("tool", "call", tools), ("node", "run", nodes))
+            for name in names
+            if not self._indexes[kind].entries(name)
         ]
 
-    def check_tools(self, tool_names: Iterable[str]) -> None:
-        """Raises PolicyError for each entry and each count in an expression that fits no tool of the graph."""
-        source, names = (
-            Source(self._source.name, keys=self._source.keys, values=self._source.values),
-            frozenset(tool_names),
-        )
-        for path, message in self._index.strangers(names):
-            source.blame(path, message, key=path[-1] != "when")
+    def check_graph(self, tools: Iterable[str], nodes: Iterable[str] = ()) -> None:
+        """Raises PolicyError for each entry, and each count in an expression, that fits nothing gated in a graph."""
+        source = Source(self._source.name, keys=self._source.keys, values=self._source.values)
+        known = {"tool": frozenset(tools), "node": frozenset(nodes)}
+        for kind, index in self._indexes.items():
+            for path, message in index.strangers(known[kind]):
+                source.blame(path, message, key=True)
+        for path, expression in self._expressions.items():
+            for name in sorted(expression.named - known["tool"] - known["node"]):
+                source.blame(path, f"counts {name}, but the graph has no such tool")
         source.refuse_mistakes()
 
     def __repr__(self) -> str:
@@ -113,13 +113,16 @@ class Policy:
     def _take(self, source: Source) -> None:
         # CEL and the model are loaded with the first policy, not with the package.
         from langgraph_signoff.policy.checks import checked
+        from langgraph_signoff.policy.document import SECTIONS
         from langgraph_signoff.policy.index import Index
 
         self._source = source
-        self._document, expressions = checked(source)
+        self._document, self._expressions = checked(source)
         meaning = self._document.model_dump(mode="json", exclude_defaults=True)
         self.document = json.dumps(meaning, sort_keys=True, ensure_ascii=False)
         self.version = hashlib.sha256(self.document.encode()).hexdigest()
         people = self._document.people
         self.people = None if people is None else {name: frozenset(person.groups) for name, person in people.items()}
-        self._index = Index(self._document, expressions, version=self.version)
+        self._indexes = {
+            kind: Index(self._document, self._expressions, kind=kind, version=self.version) for kind in SECTIONS
+        }

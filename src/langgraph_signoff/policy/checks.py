@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from langgraph_signoff.policy.describe import describe_mistake, secret_path
-from langgraph_signoff.policy.document import Document, Queue, Rule, Terms, Then, Tool
+from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Terms, Then, Tool
 from langgraph_signoff.policy.expressions import BadExpression, Expression, compile_expression
 from langgraph_signoff.policy.index import ANY_TOOL, requirements
 from langgraph_signoff.policy.loading import Path, Source
@@ -46,8 +46,9 @@ class _Checker:
                 self._source.blame(("people", name), "a person's name cannot begin with `group:`", key=True)
         for name, queue in self._document.queues.items():
             self._check_queue(name, queue)
-        for name, tool in self._document.tools.items():
-            self._check_tool(name, tool)
+        for section in SECTIONS.values():
+            for name, tool in getattr(self._document, section).items():
+                self._check_entry((section, name), name, tool)
 
     def _check_queue(self, name: str, queue: Queue) -> None:
         path: Path = ("queues", name)
@@ -73,10 +74,9 @@ class _Checker:
             return who.removeprefix(_GROUP) in self._groups
         return self._document.people is None or who in self._document.people
 
-    def _check_tool(self, name: str, tool: Tool) -> None:
-        path: Path = ("tools", name)
+    def _check_entry(self, path: Path, name: str, tool: Tool) -> None:
         if not _NAME.fullmatch(name):
-            self._source.blame(path, "is no tool name; * is the only wildcard, and no two stand together", key=True)
+            self._source.blame(path, "is no name; * is the only wildcard, and no two stand together", key=True)
         for number, rule in enumerate(tool.rules):
             self._check_then(rule, (*path, "rules", number), name)
             self._compile(rule, (*path, "rules", number, "when"))

@@ -157,6 +157,13 @@ class Tool(Part):
         return _or_shorthand(handler(core_schema))
 
 
+Entries = dict[
+    Text, Annotated[Tool, BeforeValidator(lambda given: _shorthand(given, lambda then: {"otherwise": then}))]
+]
+SECTIONS = {"tool": "tools", "node": "nodes"}
+"""Where the policy speaks of each kind of action."""
+
+
 class Document(Part):
     """A policy of langgraph-signoff."""
 
@@ -172,10 +179,10 @@ class Document(Part):
     """Where tickets wait."""
     vars: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], Json] = {}
     """Constants that expressions read as `vars.NAME`."""
-    tools: dict[
-        Text, Annotated[Tool, BeforeValidator(lambda given: _shorthand(given, lambda then: {"otherwise": then}))]
-    ] = {}
+    tools: Entries = {}
     """What happens to each tool, by name or by pattern."""
+    nodes: Entries = {}
+    """What happens at each guarded node of a graph, by name or by pattern: written as for a tool."""
 
 
 def json_schema() -> dict[str, Any]:

@@ -51,6 +51,11 @@ class Expression:
     variables: frozenset[str]
     counts: frozenset[str]
 
+    @property
+    def named(self) -> frozenset[str]:
+        """The tools that it counts by name."""
+        return self.counts - {EVERY_TOOL, OWN_TOOL}
+
     def holds(self, facts: Mapping[str, Any]) -> bool:
         """Whether it is true of `facts`. Raises RuntimeError with CEL's words when it is neither true nor false."""
         value = self.program.eval(data=facts)

@@ -1,4 +1,4 @@
-"""Finds the rulebook of a tool by its name."""
+"""Finds the rulebook of a tool, or of a node, by its name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Iterator, Mapping
 
 from langgraph_signoff.policy.describe import secret_path, settle_describe
-from langgraph_signoff.policy.document import Document, Queue, Rule, Terms, Then, Tool
+from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Terms, Then, Tool
 from langgraph_signoff.policy.expressions import EVERY_TOOL, OWN_TOOL, Expression
 from langgraph_signoff.policy.loading import Path
 from langgraph_signoff.policy.rulebook import Branch, Rulebook
@@ -37,11 +37,13 @@ def requirements(queues: Mapping[str, Queue], then: Then) -> Requirements:
 
 
 class Index:
-    """The rulebooks of a policy: those of exact names made ready, those of patterns made when first asked for."""
+    """The rulebooks for one kind of action: those of exact names made ready, those of patterns when first asked for."""
 
-    def __init__(self, document: Document, expressions: Mapping[Path, Expression], *, version: str) -> None:
+    def __init__(self, document: Document, expressions: Mapping[Path, Expression], *, kind: str, version: str) -> None:
         self._document, self._expressions, self._version = document, expressions, version
-        self._exact = {name: self._make(name) for name in document.tools if "*" not in name}
+        self._kind, self._section = kind, SECTIONS[kind]
+        self._entries: dict[str, Tool] = getattr(document, self._section)
+        self._exact = {name: self._make(name) for name in self._entries if "*" not in name}
         self._matched: dict[str, Rulebook] = {}
 
     def rulebook(self, tool: str) -> Rulebook:
@@ -55,34 +57,32 @@ class Index:
 
     def entries(self, tool: str) -> list[str]:
         """The entries that a tool fits, the most specific first: its name, then the pattern with most letters, then with fewest stars."""
-        found = [pattern for pattern in self._document.tools if fits(tool, pattern)]
+        found = [pattern for pattern in self._entries if fits(tool, pattern)]
         return sorted(
             found, key=lambda pattern: (pattern != tool, pattern.count("*") - len(pattern), pattern.count("*"), pattern)
         )
 
     def counts(self, tool: str) -> bool:
         """Whether some rule reads how often this tool was proposed, ran or was refused."""
-        for (_, entry, *_), expression in self._expressions.items():
+        for (section, entry, *_), expression in self._expressions.items():
             if EVERY_TOOL in expression.counts or tool in expression.counts:
                 return True
-            if OWN_TOOL in expression.counts and fits(tool, str(entry)):
+            if OWN_TOOL in expression.counts and section == self._section and fits(tool, str(entry)):
                 return True
         return False
 
     def strangers(self, names: frozenset[str]) -> Iterator[tuple[Path, str]]:
-        """What in the policy speaks of tools that are not among `names`: where, and in which words."""
-        for entry in self._document.tools:
+        """Which entries fit none of these names: where, and in which words."""
+        for entry in self._entries:
             if entry != ANY_TOOL and not any(fits(name, entry) for name in names):
-                yield ("tools", entry), f"the graph has no tool {'that fits ' if '*' in entry else ''}{entry}"
-        for path, expression in self._expressions.items():
-            for tool in sorted(expression.counts - names - {EVERY_TOOL, OWN_TOOL}):
-                yield path, f"counts {tool}, but the graph has no such tool"
+                fit = "that fits " if "*" in entry else ""
+                yield (self._section, entry), f"the graph has no {self._kind} {fit}{entry}"
 
     def _make(self, tool: str) -> Rulebook:
         names = self.entries(tool)
         if not names:
             return self._unlisted()
-        entry, shared = self._document.tools[names[0]], self._shared(tool, names)
+        entry, shared = self._entries[names[0]], self._shared(tool, names)
         # A denial binds wherever it stands; everything else is the most specific entry's to say.
         branches = [*self._branches(names, shared, denials=True), *self._branches(names[:1], shared, denials=False)]
         otherwise = self._ruling(shared, entry.otherwise, rule=f"{shared.rule}.otherwise")
@@ -90,25 +90,25 @@ class Index:
 
     def _shared(self, tool: str, names: list[str]) -> Ruling:
         """What all rulings on a tool have in common; its secrets are those of every entry it fits."""
-        entry = self._document.tools[names[0]]
+        entry = self._entries[names[0]]
         return Ruling(
             mode="review",
             reason_code="default_review",
-            rule=f"tools.{names[0]}",
+            rule=f"{self._section}.{names[0]}",
             policy_version=self._version,
             risk=entry.risk,
             record=self.counts(tool),
             idempotent=entry.idempotent,
             describe=settle_describe(entry.describe, tool=tool, variables=self._document.vars),
-            redact=tuple(dict.fromkeys(path for name in names for path in _secrets(self._document.tools[name]))),
+            redact=tuple(dict.fromkeys(path for name in names for path in _secrets(self._entries[name]))),
         )
 
     def _branches(self, names: list[str], shared: Ruling, *, denials: bool) -> Iterator[Branch]:
         for name in names:
-            for number, rule in enumerate(self._document.tools[name].rules):
+            for number, rule in enumerate(self._entries[name].rules):
                 if (rule.then == "deny") == denials:
-                    ruling = self._ruling(shared, rule, rule=f"tools.{name}.rules.{number}")
-                    yield Branch(self._expressions.get(("tools", name, "rules", number, "when")), ruling)
+                    ruling = self._ruling(shared, rule, rule=f"{self._section}.{name}.rules.{number}")
+                    yield Branch(self._expressions.get((self._section, name, "rules", number, "when")), ruling)
 
     def _ruling(self, shared: Ruling, then: Then, *, rule: str) -> Ruling:
         unnamed = "needs_review" if isinstance(then, Rule) else "default_review"

@@ -1,0 +1,252 @@
+"""The gate before a plain node or task: what it is about to do is the action, what it returned is the outcome."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableLambda
+from langgraph.config import get_config
+from langgraph.runtime import get_runtime
+
+from langgraph_signoff.canonical import digest
+from langgraph_signoff.errors import ActionRefused, RepeatedKey
+from langgraph_signoff.law import Case
+from langgraph_signoff.ledger import Query
+from langgraph_signoff.nodes.as_json import as_json
+from langgraph_signoff.nodes.heart import BEGUN, CURRENT, Heart
+from langgraph_signoff.nodes.messages import RecordedFailure, did_run
+from langgraph_signoff.nodes.steps import Io, Steps, Work, adrive, drive
+from langgraph_signoff.nodes.turn import (
+    Call,
+    Requester,
+    graph_of,
+    last_human,
+    messages_of,
+    requester_of,
+    ticket_id,
+    where_from,
+)
+from langgraph_signoff.policy import Policy
+from langgraph_signoff.view import to_ticket
+from langgraph_signoff.vocabulary import Action, CurrentAction, Json, Ticket
+
+MARK = "signoff_gate"
+"""The attribute of a guarded function that holds its gate."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a guarded node or task needs: who it is, how its action and its key are read, what stands in for a refused one."""
+
+    name: str
+    heart: Heart
+    action: Callable[[Any], Mapping[str, Any]]
+    key: Callable[[Any], object] | None = None
+    apply: Callable[[Any, dict[str, Json]], Any] | None = None
+    refused: Callable[[Any, Ticket, str], Any] | None = None
+    requester: Requester | None = None
+    agent: str = ""
+    trigger: Callable[[Any], str] | None = None
+    resource: Callable[[Any], str | None] | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that rules here."""
+        return self.heart.policy
+
+    def call(self, given: Any) -> Call:
+        """The run that is about to begin, named by its key. Raises TypeError if its action is no object."""
+        config, messages = get_config(), _messages(given)
+        args = as_json(self.action(given))
+        if not isinstance(args, dict):
+            raise TypeError(f"the action of {self.name!r} must be a dict of what it is about to do, not {args!r}")
+        thread_id, trouble = where_from(config)
+        key = json.dumps(["node", self.name, self.key and as_json(self.key(given))])
+        turn, trigger = last_human(messages)
+        hash_ = digest(self.name, args)
+        action = Action(
+            thread_id=thread_id,
+            kind="node",
+            proposal=key,
+            tool=self.name,
+            args=args,
+            parsed=args,
+            digest=hash_,
+            message_id=key,
+            turn=turn or key,
+            graph=graph_of(config),
+            agent=self.agent,
+            requester=requester_of(get_runtime(), self.requester),
+            resource=self.resource(given) if self.resource else None,
+            trigger=self.trigger(given) if self.trigger else trigger,
+            visit=_visit(config.get("metadata", {})),
+            editable=self.apply is not None,
+        )
+        return Call(action, ticket_id(thread_id, key, hash_), trouble=trouble)
+
+    def steps(self, call: Call, door: NodeDoor) -> Steps[Any]:
+        """The heart's, after a look whether another run has used the key."""
+        yield Io(functools.partial(self._check_key, call))
+        try:
+            return (yield from self.heart.perform(call, door))
+        except RecordedFailure as failure:
+            text = f"{self.name} failed: {failure!r}. It was tried once, as approved, and is not tried again."
+            case = yield Io(functools.partial(self.heart.desk.case, call.id))
+            return door.tell(case, text)
+
+    def _check_key(self, call: Call) -> None:
+        query = Query(thread_id=call.action.thread_id, tool=self.name, limit=1000)
+        for row in self.heart.desk.ledger.find(query):
+            if row.message_id == call.action.message_id and row.id != call.id and row.standing in BEGUN:
+                raise self.repeated()
+
+    def repeated(self) -> RepeatedKey:
+        """The error for a key that another run has used."""
+        key = "each run a key of its own" if self.key else "key=, a name of its own for each run"
+        return RepeatedKey(f"{self.name!r} runs again in this thread under the same key; give {key}")
+
+
+class NodeDoor:
+    """What the heart needs to know of one run of a node or task."""
+
+    def __init__(self, gate: Gate, call: Call, given: Any, body: Callable[[Any], Any]) -> None:
+        self.name = gate.name
+        self._gate, self._call, self._given, self._body = gate, call, given, body
+
+    def parse(self, args: dict[str, Any]) -> dict[str, Any]:
+        return args
+
+    def fit(self, case: Case) -> dict[str, Any]:
+        visit = case.action.get("visit", "")
+        if visit != self._call.action.visit and _step(visit) == _step(self._call.action.visit):
+            raise self._gate.repeated()
+        return case.args
+
+    def work(self, args: dict[str, Any] | None, about: CurrentAction | None) -> Work:
+        given, edit = self._given, self._gate.apply
+        if args is not None and edit is not None and args != self._call.action.args:
+            given = edit(given, args)
+        run = functools.partial(self._body, given)
+        return Work(run, run, CURRENT, about)
+
+    def tell(self, case: Case, text: str) -> Any:
+        self._check_visit(case)
+        if did_run(case):
+            return case.outcome.result if case.outcome else None
+        if self._gate.refused is None:
+            raise ActionRefused(text, case.id)
+        return self._gate.refused(self._given, to_ticket(case), text)
+
+    def give(self, case: Case, kept: Any) -> Any:
+        self._check_visit(case)
+        return kept
+
+    def _check_visit(self, case: Case) -> None:
+        # A replay comes to the same visit again; another one must not get this one's answer.
+        if case.action and case.action.get("visit") != self._call.action.visit:
+            raise self._gate.repeated()
+
+
+def guard_node(gate: Gate, node: Any) -> Any:
+    """A node that does what `node` does if the record permits it. LangGraph sees the same signature."""
+    if isinstance(node, Runnable):
+        return _guard_runnable(gate, node)
+    if _is_async(node):
+
+        @functools.wraps(node)
+        async def aguarded(state: Any, *more: Any, **injected: Any) -> Any:
+            return await _arun(gate, state, lambda given: node(given, *more, **injected))
+
+        setattr(aguarded, MARK, gate)
+        return aguarded
+
+    @functools.wraps(node)
+    def guarded(state: Any, *more: Any, **injected: Any) -> Any:
+        return _run(gate, state, lambda given: node(given, *more, **injected))
+
+    setattr(guarded, MARK, gate)
+    return guarded
+
+
+def _guard_runnable(gate: Gate, node: Runnable[Any, Any]) -> Any:
+    # The node stays in the closure, where LangGraph finds a subgraph.
+    def guarded(state: Any) -> Any:
+        return _run(gate, state, lambda given: node.invoke(given, get_config()))
+
+    async def aguarded(state: Any) -> Any:
+        return await _arun(gate, state, lambda given: node.ainvoke(given, get_config()))
+
+    setattr(guarded, MARK, gate)
+    return RunnableLambda(guarded, aguarded, name=gate.name)
+
+
+def guard_task(gate: Gate, function: Any) -> Any:
+    """A function, or LangGraph's task of one, that runs only if the record permits it."""
+    if hasattr(function, "func") and hasattr(function, "retry_policy"):
+        guarded_task = copy(function)
+        guarded_task.func = guard_task(gate, function.func)
+        return guarded_task
+    if _is_async(function):
+
+        @functools.wraps(function)
+        async def aguarded(*args: Any, **kwargs: Any) -> Any:
+            return await _arun(
+                gate, _bound(function, args, kwargs), lambda given: function(*given.args, **given.kwargs)
+            )
+
+        return aguarded
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        return _run(gate, _bound(function, args, kwargs), lambda given: function(*given.args, **given.kwargs))
+
+    return guarded
+
+
+def with_arguments(given: inspect.BoundArguments, args: Mapping[str, Json]) -> inspect.BoundArguments:
+    """The same call with the arguments that an edit has changed."""
+    changed = copy(given)
+    changed.arguments = {
+        **given.arguments,
+        **{key: value for key, value in args.items() if value != as_json(given.arguments.get(key))},
+    }
+    return changed
+
+
+def _bound(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+    given = inspect.signature(function).bind(*args, **kwargs)
+    given.apply_defaults()
+    return given
+
+
+def _run(gate: Gate, given: Any, body: Callable[[Any], Any]) -> Any:
+    call = gate.call(given)
+    return drive(gate.steps(call, NodeDoor(gate, call, given, body)))
+
+
+async def _arun(gate: Gate, given: Any, body: Callable[[Any], Awaitable[Any]]) -> Any:
+    call = gate.call(given)
+    return await adrive(gate.steps(call, NodeDoor(gate, call, given, body)))
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def _messages(given: Any) -> list[Any]:
+    return [] if isinstance(given, inspect.BoundArguments) else messages_of(given, "messages")
+
+
+def _visit(metadata: Mapping[str, Any]) -> str:
+    namespace = str(metadata.get("langgraph_checkpoint_ns", "")).rpartition("|")[0]
+    return json.dumps([namespace, metadata.get("langgraph_step"), as_json(metadata.get("langgraph_path"))])
+
+
+def _step(visit: str) -> Any:
+    return json.loads(visit)[:2] if visit else None
