@@ -34,15 +34,24 @@ _STATUS = {"completed": _GREEN, "pending_approval": _AMBER, "in_doubt": _AMBER, 
 
 _CARD = (
     "font:14px/1.45 system-ui,sans-serif;color:inherit;text-align:left;max-width:46em;margin:.5em 0;padding:.7em 1em;"
-    "border:1px solid rgba(127,127,127,.35);border-left:4px solid rgb({});border-radius:6px"
+    "border:1px solid rgba(127,127,127,.35);border-left:4px solid rgb({});border-radius:6px;overflow-wrap:anywhere"
 )
-_CHIP = "display:inline-block;padding:0 .55em;margin:0 .4em .15em 0;border-radius:1em;background:rgba({},.18)"
+_CHIP = (
+    "display:inline-block;max-width:100%;box-sizing:border-box;padding:0 .55em;margin:0 .4em .15em 0;border-radius:1em;"
+    "background:rgba({},.18)"
+)
 _DIM = "opacity:.7;font-size:.9em"
-_MONO = "font-family:ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere"
-_VALUE = f"{_MONO};max-height:12em;overflow:auto"
-_NAME = "padding:.1em 1em .1em 0;vertical-align:top;text-align:left;font-weight:normal;background:none;opacity:.7"
+_LONG = "white-space:pre-wrap;max-height:12em;overflow:auto"
+_VALUE = f"font-family:ui-monospace,monospace;{_LONG}"
+_NAME = (
+    "width:8em;padding:.1em 1em .1em 0;vertical-align:top;text-align:left;font-weight:normal;background:none;opacity:.7"
+)
 _CELL = "padding:.1em 0;vertical-align:top;text-align:left;background:none"
-_TABLE = "border-collapse:collapse;margin:.4em 0;color:inherit;background:none;border:0"
+# A fixed layout: a long name must not push its value out of the card.
+_TABLE = (
+    "table-layout:fixed;width:100%;border-collapse:collapse;margin:.4em 0;font-size:inherit;color:inherit;"
+    "background:none;border:0"
+)
 
 
 def ticket_html(ticket: Ticket) -> str:
@@ -53,7 +62,7 @@ def ticket_html(ticket: Ticket) -> str:
         _div(_text(ticket.description or ticket.tool), "font-size:1.15em;font-weight:600;margin:.25em 0"),
         _div("".join(_risk_chips(ticket.risk))),
         _rows(_arguments(ticket), value=_VALUE),
-        _rows(_facts(ticket), value="white-space:pre-wrap;overflow-wrap:anywhere"),
+        _rows(_facts(ticket), value=_LONG),
         _div(_dim(_footer(ticket)), "margin-top:.3em"),
     ]
     return _div("".join(parts), _CARD.format(colour))
@@ -82,7 +91,7 @@ def _facts(ticket: Ticket) -> list[tuple[str, str]]:
         ("resource", ticket.resource or ""),
         ("changed", difference_text(ticket)),
         ("detail", ticket.detail),
-        ("needs", needs_text(ticket.requirements) if ticket.options else ""),
+        ("needs", needs_text(ticket)),
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),
         ("options", ", ".join(ticket.options)),
