@@ -86,3 +86,8 @@ def test_a_card_shows_requirements_only_while_there_is_something_to_decide(signo
     assert isinstance(ticket.requirements, Requirements)
     assert "needs" in Page(ticket_html(ticket)).text
     assert "needs" not in Page(ticket_html(signoff.reject(ticket, by="ana"))).text
+
+
+def test_reviewers_who_must_be_in_several_groups_are_named_unmistakably(signoff: Signoff) -> None:
+    ticket = open_ticket(signoff, reviewers=(("ana", "group:finance"), ("group:leads",)))
+    assert "by (ana or group:finance) and group:leads" in Page(ticket_html(ticket)).text

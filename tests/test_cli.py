@@ -264,6 +264,7 @@ def test_closed_tickets_take_no_decision(desk: Desk) -> None:
 
 def test_a_required_reason_must_be_given(desk: Desk) -> None:
     ticket = desk.ticket(reason="required")
+    assert refused(desk.run("settle", ticket.id, "happened", "--as", "ana"), 1, "no doubt")
     assert refused(desk.run("reject", ticket.id, "--as", "ana"), 2, "reason")
     assert desk.run("reject", ticket.id, "--as", "ana", "-r", "no").code == 0
 
@@ -275,6 +276,13 @@ def test_a_comment_and_a_withdrawal_are_kept_with_their_author(desk: Desk) -> No
     assert standing(desk, ticket.id) is Standing.PENDING
     assert desk.run("withdraw", ticket.id, "--as", "ana", "-r", "moot").code == 0
     assert standing(desk, ticket.id) is Standing.WITHDRAWN
+    assert desk.run("show", ticket.id).out.count("moot") == 1
+
+
+def test_why_a_call_was_rejected_is_shown_once(desk: Desk) -> None:
+    ticket = desk.ticket()
+    desk.run("reject", ticket.id, "--as", "ana", "-r", "not ours")
+    assert desk.run("show", ticket.id).out.count("not ours") == 1
 
 
 # Revising -----------------------------------------------------------------------------------------------------------------
@@ -375,7 +383,11 @@ def in_doubt(desk: Desk) -> str:
 def test_a_call_in_doubt_is_listed_and_settled(desk: Desk) -> None:
     ids = [in_doubt(desk) for _ in range(3)]
     assert {ticket["standing"] for ticket in desk.run("list", "--json").json} == {"in_doubt"}
-    assert "happened, did_not_happen, give_up" in desk.run("show", ids[0]).out
+    shown = desk.run("show", ids[0]).out
+    assert "happened, did_not_happen, give_up" in shown
+    assert "1 answer by anybody" in shown
+    refusal = desk.run("approve", ids[0], "--digest", desk.signoff.ticket(ids[0]).digest, "--as", "cem")
+    assert refused(refusal, 1, "is in_doubt; it takes no decision")
     assert refused(desk.run("settle", ids[0], "give_up", "--result", "1", "--as", "ana"), 2, "--result")
     assert refused(desk.run("settle", ids[0], "happened", "--result", "{", "--as", "ana"), 2, "not JSON")
     assert desk.run("settle", ids[0], "maybe", "--as", "ana").code == 2
@@ -388,7 +400,7 @@ def test_a_call_in_doubt_is_listed_and_settled(desk: Desk) -> None:
 
 
 def test_erasing_takes_a_reason_and_a_yes_and_leaves_the_record_whole(desk: Desk) -> None:
-    ticket = desk.ticket({"to": "Ms Private"})
+    ticket = desk.ticket({"to": "Ms Private"}, describe="Send it to {args.to}")
     assert refused(desk.run("erase", ticket.id, "--yes", "-r", "asked", "--as", "ana"), 1, "withdraw it")
     desk.signoff.withdraw(ticket, by="ana")
     assert refused(desk.run("erase", ticket.id, "-r", "asked", "--as", "ana"), 2, "--yes")
@@ -398,6 +410,7 @@ def test_erasing_takes_a_reason_and_a_yes_and_leaves_the_record_whole(desk: Desk
         out = desk.run(*words).out
         assert "erased" in out
         assert "Private" not in out
+        assert "not given" not in out
     assert desk.run("verify").code == 0
 
 

@@ -390,6 +390,7 @@ def test_an_erased_ticket_says_so_and_a_run_that_comes_to_it_again_is_answered(t
         erased = signoff.erase(ticket, by="dpo", reason="request 17")
         assert (erased.erased, erased.args, erased.digest, erased.trigger) == (True, {}, "", "")
         assert erased.detail == "erased by dpo: request 17"
+        assert "null" not in str(erased)
         assert erased.options == ()
         row = signoff.ledger.rows([ticket.id])[ticket.id]
         assert (row.digest, row.turn, row.message_id) == ("", "", "")

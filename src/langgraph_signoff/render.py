@@ -34,14 +34,15 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
     lines = [
         ("ticket", f"{ticket.id[:SHORT_ID]}  {headline(ticket)}"),
         ("what", ticket.description or ticket.tool),
-        ("call", f"{ticket.tool}({call_arguments(ticket)})" if not ticket.erased else f"{ticket.tool}(… erased)"),
-        ("why", f"{ticket.reason_code} ({ticket.rule})" + (f": {ticket.detail}" if ticket.detail else "")),
+        ("call", call_text(ticket)),
+        ("why", f"{ticket.reason_code} ({ticket.rule})"),
+        ("detail", ticket.detail),
         ("risk", risk_text(ticket.risk)),
         ("asked by", " for ".join(filter(None, (ticket.agent or ticket.graph, ticket.requester)))),
         ("resource", ticket.resource or ""),
         ("trigger", ticket.trigger),
         ("changed", difference_text(ticket)),
-        ("needs", needs_text(ticket.requirements) if ticket.options else ""),
+        ("needs", needs_text(ticket)),
         ("due", time_text(ticket.due_at)),
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),
@@ -56,9 +57,12 @@ def headline(ticket: Ticket) -> str:
     return str(ticket.standing) + (f", generation {ticket.generation}" if ticket.generation > 1 else "")
 
 
-def call_arguments(ticket: Ticket) -> str:
-    """The arguments as `name=value`, each value as JSON."""
-    return ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in ticket.args.items())
+def call_text(ticket: Ticket) -> str:
+    """The call with its arguments as `name=value`, each value as JSON."""
+    if ticket.erased:
+        return f"{ticket.tool}(… erased)"
+    arguments = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in ticket.args.items())
+    return f"{ticket.tool}({arguments})"
 
 
 def risk_text(risk: Risk) -> str:
@@ -72,13 +76,28 @@ def risk_text(risk: Risk) -> str:
     return ", ".join(filter(None, parts))
 
 
-def needs_text(requirements: Requirements) -> str:
-    """Who must say what."""
-    who = " and ".join(" or ".join(clause) for clause in requirements.reviewers) or "anybody"
-    parts = [f"{requirements.approvals} approval{'s' if requirements.approvals > 1 else ''} by {who}"]
-    parts += ["not the requester"] if requirements.not_requester else []
-    parts += ["with a reason"] if requirements.reason == "required" else []
-    return ", ".join([*parts, f"to be used within {format_duration(requirements.use_within)}"])
+def needs_text(ticket: Ticket) -> str:
+    """Who must say what; empty when nobody is asked."""
+    needs, is_doubt = ticket.requirements, ticket.standing is Standing.IN_DOUBT
+    if not ticket.options:
+        return ""
+    parts = [f"{'1 answer' if is_doubt else counted(needs.approvals, 'approval')} by {_reviewers(needs)}"]
+    parts += ["not the requester"] if needs.not_requester else []
+    parts += ["with a reason"] if needs.reason == "required" else []
+    parts += [] if is_doubt else [f"to be used within {format_duration(needs.use_within)}"]
+    return ", ".join(parts)
+
+
+def _reviewers(requirements: Requirements) -> str:
+    clauses = [" or ".join(clause) for clause in requirements.reviewers]
+    if len(clauses) > 1:
+        clauses = [f"({clause})" if " or " in clause else clause for clause in clauses]
+    return " and ".join(clauses) or "anybody"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, such as `1 approval` and `2 approvals`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def difference_text(ticket: Ticket) -> str:
@@ -112,7 +131,7 @@ def outcome_text(ticket: Ticket) -> str:
     outcome = ticket.outcome
     if outcome is None:
         return "nobody knows whether it happened" if ticket.standing is Standing.IN_DOUBT else ""
-    result = outcome.error or json.dumps(outcome.result, ensure_ascii=False)
+    result = outcome.error or ("(erased)" if ticket.erased else json.dumps(outcome.result, ensure_ascii=False))
     return f"{outcome.standing} at {time_text(outcome.at)}: {result}" + (f" (says {outcome.by})" if outcome.by else "")
 
 

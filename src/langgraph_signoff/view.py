@@ -38,8 +38,8 @@ def to_ticket(case: Case) -> Ticket:
         resource=case.action.get("resource"),
         trigger=case.action.get("trigger", ""),
         confidence=case.action.get("confidence", 0.0),
-        description=render_describe(case.ruling.describe, args),
-        detail=case.erasure or hush(case.ruling.detail or case.why),
+        description="" if case.erased else render_describe(case.ruling.describe, args),
+        detail=case.erasure or hush(case.ruling.detail or _unsaid(case)),
         previous=case.previous,
         difference=mask_patch(case.difference, redact),
         args_schema=case.action.get("args_schema", {}),
@@ -48,6 +48,11 @@ def to_ticket(case: Case) -> Ticket:
         outcome=_outcome(case.outcome, hush),
         erased=case.erased,
     )
+
+
+def _unsaid(case: Case) -> str:
+    # Why it ended, if no decision says so already.
+    return "" if case.why in {decision.reason for decision in case.decisions} else case.why
 
 
 def _decision(decision: Decision, redact: tuple[str, ...], hush: Hush) -> Decision:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from langgraph_signoff.render import SHORT_ID, call_arguments, printable, risk_text, ticket_lines, ticket_text
+from langgraph_signoff.render import SHORT_ID, call_text, printable, risk_text, ticket_lines, ticket_text
 from langgraph_signoff.vocabulary import Standing, Ticket
 
 if TYPE_CHECKING:
@@ -69,9 +69,7 @@ def _cells(ticket: Ticket, now: datetime, *, is_wide: bool) -> dict[str, tuple[s
 
 
 def _what(ticket: Ticket) -> str:
-    if ticket.erased:
-        return f"{ticket.tool}(… erased)"
-    return ticket.description or f"{ticket.tool}({call_arguments(ticket)})"
+    return ticket.description or call_text(ticket)
 
 
 def _why(ticket: Ticket) -> str:

@@ -90,7 +90,7 @@ def comment(case: Case, say: Say, people: People) -> list[Draft]:
     """A note that joins the ticket and changes nothing; anybody the policy knows may leave one, at any time."""
     _named(say, people)
     if not say.reason.strip():
-        raise IncompleteDecision("a comment needs words: give a reason")
+        raise IncompleteDecision("a comment needs words")
     return [_decided(case, say, people)]
 
 
@@ -106,7 +106,7 @@ def withdraw(case: Case, *, by: str, reason: str, people: People = None) -> list
 def erase(case: Case, *, by: str, reason: str) -> list[Draft]:
     """What erasing adds: who and why, which stay. Raises TicketClosed for a ticket that something may still come of."""
     if not by.strip() or not reason.strip():
-        raise IncompleteDecision("an erasure needs a name and a reason: give by= and reason=")
+        raise IncompleteDecision("an erasure needs a name and a reason")
     if not case.standing.is_final:
         raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}; {_FIRST[case.standing]}, then erase it")
     return [Draft("erased", {"by": by, "reason": reason})]
@@ -122,6 +122,7 @@ _FIRST = {
 
 def settle(case: Case, answer: Answer, say: Say, people: People, result: Any = None) -> list[Draft]:
     """What a person says of a call whose runner died. One eligible person is enough: it is a fact, not a permission."""
+    _in_doubt(case)
     _named(say, people)
     _may(case, say, people)
     _reasoned(case, say)
@@ -130,8 +131,7 @@ def settle(case: Case, answer: Answer, say: Say, people: People, result: Any = N
 
 def settled(case: Case, answer: Answer, say: Say, result: Any) -> list[Draft]:
     """What an answer adds to a case in doubt, whoever gave it: an eligible person, or the tool's own probe."""
-    if case.standing is not Standing.IN_DOUBT:
-        raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}; there is no doubt to settle")
+    _in_doubt(case)
     about = {"attempt": case.attempts, "by": say.by}
     match answer:
         case Answer.HAPPENED:
@@ -187,8 +187,18 @@ def _pending(case: Case) -> None:
     if case.erased:
         raise TicketClosed(f"what ticket {case.id[:12]} was about has been erased; withdraw it")
     if case.standing is not Standing.PENDING:
-        last = next((f" by {d.by}" for d in reversed(case.decisions) if d.verdict is not Verdict.COMMENT), "")
-        raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}{last}; it takes no decision")
+        raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}{_by(case)}; it takes no decision")
+
+
+def _by(case: Case) -> str:
+    if case.standing not in (Standing.APPROVED, Standing.REJECTED, Standing.RETURNED):
+        return ""
+    return next((f" by {d.by}" for d in reversed(case.decisions) if d.verdict is not Verdict.COMMENT), "")
+
+
+def _in_doubt(case: Case) -> None:
+    if case.standing is not Standing.IN_DOUBT:
+        raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}; there is no doubt to settle")
 
 
 def _named(say: Say, people: People) -> None:
@@ -214,7 +224,7 @@ def _why_not(case: Case, by: str, people: People) -> str | None:
 
 def _reasoned(case: Case, say: Say) -> None:
     if case.requirements.reason == "required" and not say.reason.strip():
-        raise IncompleteDecision("the policy wants a reason: give reason=")
+        raise IncompleteDecision("the policy wants a reason with it")
 
 
 def _decided(
