@@ -143,6 +143,41 @@ def test_an_answer_that_was_heard_is_not_the_answer_to_the_next_question(saver: 
     assert answers == ["y"]
 
 
+@pytest.mark.parametrize("by_id", [False, True])
+def test_a_node_sees_that_its_run_was_answered_by_id(saver: SqliteSaver, by_id: bool) -> None:
+    seen = list[bool]()
+
+    def node(state: State) -> None:
+        seen.append(internals.is_answered_by_id(configurable()))
+        interrupt("sure?")
+
+    graph = builder(node).compile(checkpointer=saver)
+    graph.invoke({"word": "go"}, THREAD)
+    [pause] = graph.get_state(THREAD).interrupts
+    graph.invoke(Command(resume={pause.id: "x"} if by_id else "x"), THREAD)
+    graph.invoke({"word": "again"}, THREAD)
+    assert seen == [False, by_id, False], "LangGraph keeps the answers by id in another place"
+
+
+def test_an_answer_that_was_heard_lies_in_wait_again_in_the_next_run(saver: SqliteSaver) -> None:
+    answers = list[Any]()
+
+    def node(state: State) -> None:
+        if internals.is_unheard(configurable()) and not answers:
+            internals.hear(configurable())
+        answers.append("begun")
+        answers.extend(interrupt(question) for question in ("one", "two"))
+
+    graph = builder(node).compile(checkpointer=saver)
+    graph.invoke({"word": "go"}, THREAD)
+    answers.clear()
+    graph.invoke(Command(resume="x"), THREAD)
+    [pause] = graph.get_state(THREAD).interrupts
+    assert pause.value == "one"
+    graph.invoke(Command(resume={pause.id: "y"}), THREAD)
+    assert answers[-2:] == ["y", "x"], "LangGraph now forgets an answer that was taken: `is_answered_by_id` may go"
+
+
 def test_a_pause_with_an_id_of_its_own_takes_no_answer_from_another(saver: SqliteSaver) -> None:
     decided, answers = list[str](), list[Any]()
 

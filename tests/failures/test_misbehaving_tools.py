@@ -156,6 +156,31 @@ def test_an_answer_of_a_client_to_our_pause_is_no_answer_to_the_tools_question(
     world.assert_ends(Expect(["send bob ['a0', 'a1']"], ["executed"], "heard ['a0', 'a1']"))
 
 
+@pytest.mark.parametrize("too_early", [False, True])
+@pytest.mark.parametrize("line", [SEND, [("send", {"to": "bob"}), ("send", {"to": "ann"})]], ids=["one", "two"])
+def test_a_plain_answer_to_our_pause_is_no_answer_to_a_question_that_comes_later(
+    world: World, line: Any, too_early: bool
+) -> None:
+    world.open([line, "done"], tools=[_asking(world, 2)])
+    world.run()
+    tickets = world.signoff.pending()
+    for ticket in tickets[1:]:
+        world.signoff.approve(ticket, by="ana")
+        world.resume()
+    if too_early and len(world.state().interrupts) == 1:
+        world.invoke(Command(resume="a knock"))
+    world.signoff.approve(tickets[0], by="ana")
+    if len(world.state().interrupts) == 1:
+        world.invoke(Command(resume="a knock"))
+    run = world.resume()
+    while run.questions:
+        question, text = next(iter(run.questions.items()))
+        run = world.resume(answers={question: f"to {text}"})
+    assert run.status == "completed"
+    heard = ["to question 0", "to question 1"]
+    assert world.effects == sorted(f"send {args['to']} {heard}" for _, args in line)
+
+
 @pytest.mark.parametrize("knock", KNOCKS)
 def test_a_question_of_a_wrapper_gets_its_answer_and_not_ours(sync_world: World, knock: str) -> None:
     world, heard = sync_world, []

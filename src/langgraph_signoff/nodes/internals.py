@@ -24,7 +24,7 @@ INTERRUPT = "__interrupt__"
 """Where `invoke` puts the pauses of a run."""
 
 _CALL, _CHECKPOINTER, _DURABILITY = "__pregel_call", "__pregel_checkpointer", "__pregel_durability"
-_SCRATCHPAD = "__pregel_scratchpad"
+_SCRATCHPAD, _RESUME_MAP = "__pregel_scratchpad", "__pregel_resume_map"
 
 Configurable = Mapping[str, Any]
 """The `configurable` of a run's config, where LangGraph keeps what it needs at run time."""
@@ -46,8 +46,16 @@ def is_unheard(configurable: Configurable) -> bool:
     return bool(scratchpad) and scratchpad.get_null_resume(False) is not None
 
 
+def is_answered_by_id(configurable: Configurable) -> bool:
+    """Whether this run was given its answers by id. One without an id is then left over from a run before."""
+    return configurable.get(_RESUME_MAP) is not None
+
+
 def hear(configurable: Configurable) -> None:
-    """Takes such an answer: LangGraph gives it to the first that asks, and has no public way to say that it was heard."""
+    """Takes such an answer: LangGraph gives it to the first that asks, and has no public way to say that it was heard.
+
+    It is taken from this run alone: LangGraph keeps it beside the checkpoint, and brings it back with the next run.
+    """
     configurable[_SCRATCHPAD].get_null_resume(True)
 
 

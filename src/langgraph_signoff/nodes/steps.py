@@ -71,8 +71,11 @@ class Unheard:
     """Whether an answer without an id lies in wait for whoever pauses next; it came for the pause before."""
 
     def run(self) -> bool:
-        """Looks, and takes nothing."""
-        return internals.is_unheard(get_config()["configurable"])
+        """Looks. What is left over from a run before it takes: it was a knock, or has been given to its question."""
+        configurable = get_config()["configurable"]
+        if internals.is_answered_by_id(configurable):
+            internals.hear(configurable)
+        return internals.is_unheard(configurable)
 
     async def arun(self) -> bool:
         """The same."""
