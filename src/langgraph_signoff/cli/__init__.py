@@ -1,4 +1,4 @@
-"""The command `signoff`: lists, shows, decides, resumes, checks. Here, and in no module below, the environment is read."""
+"""The command `signoff`: lists, shows, decides, resumes, checks. Here the environment is read; below, nothing depends on it."""
 
 from __future__ import annotations
 

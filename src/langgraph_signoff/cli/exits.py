@@ -22,7 +22,7 @@ NO, USAGE, UNKNOWN, LEDGER, BROKEN, BUSY = 1, 2, 3, 4, 5, 6
 MEANINGS = {
     0: "done",
     NO: "no: the decision was not taken, or the run failed",
-    USAGE: "the command line, or a file that it names, is wrong or incomplete",
+    USAGE: "the command line or a file it names is wrong",
     UNKNOWN: "no such ticket or thread, or several tickets begin so",
     LEDGER: "the ledger cannot be read or written",
     BROKEN: "the record is damaged",

@@ -46,7 +46,10 @@ def _ledger(ctx: typer.Context) -> Path:
 TICKET = Annotated[
     str, typer.Argument(metavar="ID", help="The ticket: its id, or the beginning of it.", autocompletion=complete_id)
 ]
-REASON = Annotated[str, typer.Option("--reason", "-r", help="Why; it joins the record, and the agent is told.")]
+REASON = Annotated[
+    str,
+    typer.Option("--reason", "-r", metavar="TEXT", help="Why; it joins the record, and a refusal tells the agent."),
+]
 GRAPH = Annotated[str | None, typer.Option("--graph", metavar="NAME", help="A graph's name in langgraph.json.")]
 CONFIG = Annotated[
     Path | None,

@@ -18,7 +18,7 @@ from langgraph_signoff.policy import Policy
 
 def check(
     shell: Shell,
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help=f"The policy's file. [{POLICY}]")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help=f"The policy's file. [{POLICY}]")] = None,
     graph: GRAPH = None,
     config: CONFIG = None,
 ) -> None:

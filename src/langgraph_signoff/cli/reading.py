@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from langgraph_signoff.signoff import Signoff
 
 WAITS = (Standing.PENDING, Standing.IN_DOUBT)
+_STANDINGS = f"Only what stands so, may be given again: {', '.join(Standing)}. [{', '.join(WAITS)}]"
 
 # Time alone turns the one into the other, and nobody may have written it down yet.
 _ON_RECORD_AS = {Standing.EXPIRED: Standing.PENDING, Standing.LAPSED: Standing.APPROVED}
@@ -27,14 +28,12 @@ _ON_RECORD_AS = {Standing.EXPIRED: Standing.PENDING, Standing.LAPSED: Standing.A
 
 def list_tickets(
     shell: Shell,
-    queue: Annotated[str | None, typer.Option(help="Only this queue.")] = None,
-    thread: Annotated[str | None, typer.Option(help="Only this thread.")] = None,
-    tool: Annotated[str | None, typer.Option(help="Only this tool.")] = None,
-    standing: Annotated[
-        list[Standing] | None, typer.Option(help="Only what stands so; may be given again. [pending, in_doubt]")
-    ] = None,
+    queue: Annotated[str | None, typer.Option(metavar="NAME", help="Only this queue.")] = None,
+    thread: Annotated[str | None, typer.Option(metavar="T", help="Only this thread.")] = None,
+    tool: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tool.")] = None,
+    standing: Annotated[list[Standing] | None, typer.Option(metavar="STANDING", help=_STANDINGS)] = None,
     everything: Annotated[bool, typer.Option("--all", help="Whatever its standing, denied calls too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many.")] = 50,
 ) -> None:
     """What waits for a person, most urgent first."""
     wanted = tuple(Standing) if everything and not standing else tuple(standing or WAITS)
