@@ -91,6 +91,13 @@ def test_an_argument_cannot_repaint_the_terminal_or_forge_a_line(desk: Desk) -> 
     assert desk.run("show", ticket.id, "--json").out.isascii()
 
 
+def test_words_of_several_lines_forge_no_entry_of_the_history(desk: Desk) -> None:
+    ticket = desk.ticket()
+    desk.signoff.comment(ticket, by="ana", text="hm\n  3  2026-01-01 00:00:00 UTC  decided  approve by cem")
+    lines = desk.run("history", ticket.id).out.splitlines()
+    assert [line[:3].strip() for line in lines] == ["1", "2", ""]
+
+
 def test_a_terminal_that_cannot_show_a_letter_gets_its_escape(desk: Desk) -> None:
     ticket = desk.ticket({"to": "Zoë"})
     ended = desk.run("show", ticket.id, PYTHONIOENCODING="ascii")
@@ -191,7 +198,7 @@ def test_approve_needs_the_digest_that_show_printed(desk: Desk) -> None:
     assert standing(desk, ticket.id) is Standing.PENDING
     done = desk.run("approve", ticket.id, "--as", "ana", "--digest", printed, "--reason", "fine")
     assert (done.code, standing(desk, ticket.id)) == (0, Standing.APPROVED)
-    assert "signoff resume --thread" in done.out
+    assert f"\nthe run goes on with: signoff resume --thread {ticket.thread_id}\n" in done.out
     [decision] = desk.signoff.ticket(ticket.id).decisions
     assert (decision.by, decision.reason, decision.digest) == ("ana", "fine", ticket.digest)
 
@@ -213,6 +220,13 @@ def test_the_first_of_two_approvals_says_that_it_waits(desk: Desk) -> None:
         desk.run("approve", ticket.id, "--as", "cem", "--digest", ticket.digest, "--json").json["standing"]
         == "approved"
     )
+
+
+def test_a_decision_says_what_its_run_still_waits_for_and_how_it_goes_on(desk: Desk) -> None:
+    first, second = (desk.ticket({"amount": n}, thread_id="both ends") for n in (1, 2))
+    told = desk.run("--ledger", "./signoff.db", "reject", first.id, "--as", "ana").out
+    assert f"once {second.id[:12]} is decided, the run goes on with: " in told
+    assert "signoff --ledger signoff.db resume --thread 'both ends'" in told
 
 
 def test_who_decides_is_the_user_of_the_process_unless_named(desk: Desk) -> None:

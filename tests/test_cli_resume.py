@@ -249,6 +249,7 @@ def test_all_goes_on_when_one_thread_cannot(shop: Shop) -> None:
     assert {run["thread_id"] for run in ended.json["runs"]} == {"one", "other"}
     assert [error["thread_id"] for error in ended.json["errors"]] == ["gone"]
     assert "signoff: gone: the checkpointer holds no thread" in ended.err
+    assert shop.run("resume", "--all").out == "no thread went on\n"
 
 
 def test_the_graph_of_a_thread_is_the_one_its_tickets_name(shop: Shop) -> None:

@@ -133,6 +133,15 @@ def test_json_asks_nobody(desk: Desk) -> None:
     assert child.exitstatus == 2
 
 
+def test_a_long_history_is_broken_beside_its_numbers(desk: Desk) -> None:
+    ticket = desk.ticket()
+    desk.signoff.comment(ticket, by="ana", text="a word " * 30)
+    with terminal(desk, "history", ticket.id, columns=60) as child:
+        lines = screen(child).rstrip().splitlines()
+    assert all(len(line.rstrip()) <= 60 for line in lines), lines
+    assert [line[0] for line in lines if line[0] != " "] == ["1", "2"]
+
+
 @pytest.mark.parametrize("columns", [40, 80, 140])
 def test_the_list_fits_the_terminal_and_keeps_its_ids_whole(desk: Desk, columns: int) -> None:
     tickets = [desk.ticket({"to": "someone@example.com", "amount": n}, agent="clerk") for n in (10, 20)]

@@ -31,6 +31,7 @@ from langgraph_signoff import (
     Signoff,
     Standing,
 )
+from langgraph_signoff.cli.history import lines_of, words_of
 from langgraph_signoff.testing import ScriptedModel
 
 GRAPHS = Path(__file__).parents[1] / "graphs"
@@ -372,7 +373,10 @@ def test_an_update_that_a_person_makes_a_delete_without_where_does_not_run(
     bank: sql_operator.Bank, saver: SqliteSaver
 ) -> None:
     before = contents(bank)
-    _, _, run = play_revised(bank, saver, "DELETE FROM accounts")
+    gate, _, run = play_revised(bank, saver, "DELETE FROM accounts")
+    [ticket] = [row.id for row in gate.ledger.all_rows() if row.standing == Standing.DENIED]
+    told = str(lines_of(words_of(gate.history(ticket))))
+    assert "it would run with other arguments than were shown: deny (delete_without_where" in told
     assert run.status == "completed"
     assert "does not permit" in answers(run)[0]
     assert contents(bank) == before

@@ -279,7 +279,7 @@ def test_an_outcome_shows_no_secret_that_an_error_or_a_result_quotes(world: Worl
     assert after.outcome is not None
     assert MASK in json.dumps(after.outcome.model_dump(mode="json"), ensure_ascii=False)
     entries = words_of(world.signoff.history(ticket))
-    for shown in (str(after), after._repr_html_(), str(after.model_dump()), str(entries), lines_of(entries)):
+    for shown in (str(after), after._repr_html_(), str(after.model_dump()), str(entries), str(lines_of(entries))):
         for secret in ("S3C", "RÉT", "R\\xc9T", "77123", "k3y-1"):
             assert secret not in shown
     assert after.outcome.error or "no" in str(after.outcome.result)

@@ -12,6 +12,7 @@ from langgraph_signoff.desk import to_row
 from langgraph_signoff.entries import hash_contents, hash_entry
 from langgraph_signoff.errors import LedgerError, StaleTicket
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Row, link
+from langgraph_signoff.render import counted
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST
 
 SEALS = "seals"
@@ -37,9 +38,10 @@ class Report:
         return not self.broken
 
     def __str__(self) -> str:
-        counts = f"{self.tickets} tickets, {self.entries} entries"
+        counts = f"{counted(self.tickets, 'ticket')}, {counted(self.entries, 'entry')}"
         counts += f", {self.erased} of them erased" if self.erased else ""
-        seal = f"newest seal {self.seal}, {self.unsealed} entries after it" if self.seal else "no seal yet"
+        after = f"{counted(self.unsealed, 'entry')} after it"
+        seal = f"newest seal {self.seal}, {after}" if self.seal else "no seal yet"
         verdict = "whole" if self.is_whole else "broken"
         return "\n".join([f"the record is {verdict}: {counts}", *(f"  {text}" for text in self.broken), seal])
 

@@ -13,12 +13,13 @@ Lines = Iterable[tuple[str, str]]
 
 _SAID = {Verdict.APPROVE: "approved", Verdict.REJECT: "rejected", Verdict.REVISE: "revised", Verdict.COMMENT: "said"}
 
+LABEL_WIDTH = 10  # columns of the labels of `ticket_lines`
 SHORT_ID = 12  # characters of an id that are shown; the commands take any unique beginning
 
 
 def ticket_text(ticket: Ticket) -> str:
     """A ticket as aligned lines."""
-    return "\n".join(f"{label:>10}  {line}" for label, line in _broken(ticket_lines(ticket)))
+    return aligned(ticket_lines(ticket), width=LABEL_WIDTH)
 
 
 def run_text(run: Run) -> str:
@@ -96,8 +97,9 @@ def _reviewers(requirements: Requirements) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """A count with its noun, such as `1 approval` and `2 approvals`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """A count with its noun, such as `1 entry` and `2 entries`."""
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count} {noun if count == 1 else several}"
 
 
 def difference_text(ticket: Ticket) -> str:
@@ -138,6 +140,11 @@ def outcome_text(ticket: Ticket) -> str:
 def time_text(moment: datetime | None) -> str:
     """A moment to the second, in UTC."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else ""
+
+
+def aligned(lines: Lines, *, width: int) -> str:
+    """Labels of that width with their texts beside them: no line of a text stands where a label would."""
+    return "\n".join(f"{label:>{width}}  {line}" for label, line in _broken(lines))
 
 
 def _broken(lines: Lines) -> Iterable[tuple[str, str]]:

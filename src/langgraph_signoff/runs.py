@@ -19,6 +19,7 @@ from langgraph_signoff.nodes.checks import Graph, check
 from langgraph_signoff.nodes.internals import ends_unsaved
 from langgraph_signoff.nodes.messages import spelled
 from langgraph_signoff.nodes.steps import Io, Sleep, Steps, adrive, drive
+from langgraph_signoff.render import counted
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Run, Standing
 
@@ -151,8 +152,8 @@ _NOTHING = {
 
 
 def _answered(knocks: Sequence[str], answers: Mapping[str, Any]) -> str:
-    parts = [f"knocked at {len(knocks)} decided pause(s)"] if knocks else []
-    parts += [f"gave {len(answers)} answer(s)"] if answers else []
+    parts = [f"knocked at {counted(len(knocks), 'decided pause')}"] if knocks else []
+    parts += [f"gave {counted(len(answers), 'answer')}"] if answers else []
     return " and ".join(parts)
 
 

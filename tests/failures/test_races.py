@@ -112,7 +112,7 @@ def test_a_double_click_approves_and_runs_once(door: str, is_async: bool, tmp_pa
     scene.do("run")
     assert [scene.do("approve").raised for _ in range(2)] == ["", "TicketClosed"]
     said = [scene.do("resume").did for _ in range(2)]
-    assert said == ["knocked at 1 decided pause(s)", "nothing: it has finished"]
+    assert said == ["knocked at 1 decided pause", "nothing: it has finished"]
     scene.do("knock", value="approve")
     scene.do("none")
     done(scene, 1, "executed", "sent 7 to bob")
@@ -265,7 +265,7 @@ def test_resume_does_no_harm_where_there_is_nothing_to_resume(door: str, is_asyn
     assert (waiting.status, waiting.did) == ("pending_approval", "nothing: it waits")
     assert scene.checkpoints() == before
     scene.say("approve")
-    assert scene.do("resume").did == "knocked at 1 decided pause(s)"
+    assert scene.do("resume").did == "knocked at 1 decided pause"
     before = scene.checkpoints()
     done(scene, 1, "executed", "sent 7 to bob")
     assert scene.checkpoints() == before

@@ -1,4 +1,4 @@
-"""`approve`, `reject`, `revise`, `comment`, `withdraw`, `settle`: what a person says goes into the record, and wakes nobody."""
+"""`approve`, `reject`, `revise`, `comment`, `withdraw`, `settle`, `erase`: what a person says goes on record, and wakes nobody."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def revise(
     _tell(shell, shell.signoff.revise(seen, by=shell.by, args=change, reason=reason, if_digest=named))
 
 
-def comment(shell: Shell, ticket: TICKET, text: Annotated[str, typer.Argument(help="What to note.")]) -> None:
+def comment(
+    shell: Shell, ticket: TICKET, text: Annotated[str, typer.Argument(metavar="TEXT", help="What to note.")]
+) -> None:
     """Leave a note on a ticket; it changes nothing."""
     noted = shell.signoff.comment(ticket, by=shell.by, text=text)
     shell.tell(noted, lambda: f"{noted.id[:SHORT_ID]}  noted, by {shell.by}")
@@ -93,7 +95,9 @@ def withdraw(shell: Shell, ticket: TICKET, reason: REASON = "") -> None:
 def erase(
     shell: Shell,
     ticket: TICKET,
-    reason: REASON = "",
+    reason: Annotated[
+        str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; it must be given, and stays on record.")
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Erase what a finished ticket was about, for good.
@@ -112,7 +116,9 @@ def erase(
 def settle(
     shell: Shell,
     ticket: TICKET,
-    answer: Annotated[Answer, typer.Argument(help="Whether it happened; what did not happen is run.")],
+    answer: Annotated[
+        Answer, typer.Argument(metavar="ANSWER", help="Whether it happened; what did not happen is run.")
+    ],
     result: Annotated[
         str | None, typer.Option("--result", metavar="JSON", help="What it gave, if it happened.")
     ] = None,
@@ -176,5 +182,12 @@ def _said(ticket: Ticket, shell: Shell) -> str:
     if ticket.erased:
         return f"{call}; erased"
     if ticket.standing is not Standing.PENDING:
-        return f"{call}\nthe run goes on with: signoff resume --thread {shlex.quote(ticket.thread_id)}"
+        return f"{call}\n{_next(ticket, shell)}"
     return f"{call}; {len(ticket.approved_by)} of {ticket.requirements.approvals} approvals, it waits for somebody else"
+
+
+def _next(ticket: Ticket, shell: Shell) -> str:
+    place = f" --ledger {shlex.quote(str(shell.ledger))}" if shell.ledger else ""
+    others = ", ".join(other.id[:SHORT_ID] for other in shell.signoff.pending(thread_id=ticket.thread_id))
+    when = f"once {others} is decided, the" if others else "the"
+    return f"{when} run goes on with: signoff{place} resume --thread {shlex.quote(ticket.thread_id)}"

@@ -29,7 +29,10 @@ KEEP = Annotated[
 
 
 def demo(keep: KEEP = None) -> None:
-    """See it work: a risky call is approved once, its process is killed, and it is still made once. No key, no network."""
+    """See it work: no key, no network, half a minute.
+
+    A risky call is approved once, its process is killed while it runs, and it is still made once.
+    """
     from langgraph_signoff.demo.story import DemoFailed, Stage
 
     console = _console()
@@ -154,13 +157,13 @@ def _compare(console: Console, stage: Stage, gated: Effects, bare: Effects) -> N
 
 def _history(console: Console, stage: Stage) -> bool:
     from langgraph_signoff.cli.history import lines_of, words_of
+    from langgraph_signoff.cli.screen import grid
 
     report = stage.signoff.verify()
     state = "verified" if report.is_whole else "BROKEN"
     console.print(f"\n[bold]On the record[/] ({report.entries} entries, hash chain {state})")
     for ticket in stage.tickets().values():
-        lines = lines_of(words_of(stage.signoff.history(ticket)))
-        console.print(lines, markup=False, style="dim", no_wrap=True, overflow="ellipsis")
+        console.print(grid(lines_of(words_of(stage.signoff.history(ticket)))), style="dim")
     return report.is_whole
 
 

@@ -72,9 +72,8 @@ class Graphs:
         fitting = [name for name in self._paths if recorded and (await self.load(name)).get_name() == recorded]
         if len(fitting) != 1:
             names = ", ".join(sorted(self._paths))
-            raise Unusable(
-                f"thread {thread_id!r} was run by graph {recorded or 'unknown'!r}: say which of {names} with --graph"
-            )
+            whose = f"was run by graph {recorded!r}" if recorded else "has no ticket that names its graph"
+            raise Unusable(f"thread {thread_id!r} {whose}: say which of {names} with --graph")
         return fitting[0]
 
     async def _graph(self, name: str) -> Graph:

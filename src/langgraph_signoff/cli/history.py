@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from langgraph_signoff.cli import screen
 from langgraph_signoff.cli.command import READS, command
 from langgraph_signoff.cli.options import TICKET
 from langgraph_signoff.cli.shell import Shell
@@ -22,7 +23,10 @@ _TOLD = ("reason", "error", "rendering")  # of the erasable contents; arguments 
 def history(shell: Shell, ticket: TICKET) -> None:
     """All that happened to a ticket: what, who, when and why."""
     words = words_of(shell.signoff.history(ticket))
-    shell.tell(words, lambda: lines_of(words))
+    if shell.json:
+        shell.tell(words, str)
+    else:
+        screen.show_lines(lines_of(words), width=3)
 
 
 def register(app: typer.Typer) -> None:
@@ -37,9 +41,9 @@ def words_of(history: Sequence[Entry]) -> list[dict[str, Any]]:
     return [_words(entry, redact, hush) for entry in history]
 
 
-def lines_of(entries: Sequence[dict[str, Any]]) -> str:
-    """The entries as lines."""
-    return "\n".join(line for entry in entries for line in _lines(entry))
+def lines_of(entries: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What there is to say of each entry: (number, text), the text may hold line breaks."""
+    return [(str(entry["seq"]), _text(entry)) for entry in entries]
 
 
 def _args(history: Sequence[Entry]) -> Iterator[dict[str, Any]]:
@@ -66,22 +70,22 @@ def _words(entry: Entry, redact: tuple[str, ...], hush: Hush) -> dict[str, Any]:
     }
 
 
-def _lines(entry: dict[str, Any]) -> list[str]:
+def _text(entry: dict[str, Any]) -> str:
     said = [entry["reason"]] if "reason" in entry else []
     said += [entry["error"]] if "error" in entry else []
     said += [json.dumps(entry["rendering"], ensure_ascii=False)] if "rendering" in entry else []
     said += ["(erased)"] if entry["erased"] else []
-    head = f"{entry['seq']:>3}  {entry['at'][:19].replace('T', ' ')} UTC  {_deed(entry)}"
-    first = ": ".join([head, *said[:1]])
-    return [first, *(f"     {line}" for line in [*said[1:], *patch_lines(entry.get("patch", ()))])]
+    head = f"{entry['at'][:19].replace('T', ' ')} UTC  {_deed(entry)}"
+    return "\n".join([": ".join([head, *said[:1]]), *said[1:], *patch_lines(entry.get("patch", ()))])
 
 
 def _deed(entry: dict[str, Any]) -> str:
     body = entry["body"]
     match entry["kind"]:
         case "opened":
-            ruling = body["ruling"]
-            return f"opened  {body['tool']}: {ruling['mode']} ({ruling['reason_code']}, {ruling['rule']})"
+            return f"opened  {body['tool']}: {_ruled(body['ruling'])}"
+        case "amended":
+            return f"amended  it would run with other arguments than were shown: {_ruled(body['ruling'])}"
         case "decided":
             groups = f" ({', '.join(body['groups'])})" if body["groups"] else ""
             return f"decided  {body['verdict']} by {body['by']}{groups}, generation {body['generation']}"
@@ -92,3 +96,7 @@ def _deed(entry: dict[str, Any]) -> str:
         case "erased":
             return f"erased by {body['by']}: {body['reason']}"
     return str(entry["kind"]) + (f" by {body['by']}" if body.get("by") else "")
+
+
+def _ruled(ruling: dict[str, Any]) -> str:
+    return f"{ruling['mode']} ({ruling['reason_code']}, {ruling['rule']})"

@@ -17,7 +17,7 @@ from langgraph_signoff.cli.options import CHECKPOINTER, CONFIG, GRAPH
 from langgraph_signoff.cli.shell import Shell
 from langgraph_signoff.errors import SignoffError
 from langgraph_signoff.ledger import Query
-from langgraph_signoff.render import run_text
+from langgraph_signoff.render import printable, run_text
 from langgraph_signoff.vocabulary import Run
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ def resume(
     with _stdout_kept(shell):
         runs, errors = asyncio.run(_resume(shell, thread, graph, config, checkpointer))
     if everything:
-        shell.tell({"runs": [_words(run) for run in runs], "errors": _failures(errors)}, lambda: _text(runs))
+        shell.tell({"runs": [_words(run) for run in runs], "errors": _failures(errors)}, lambda: _text(runs, errors))
     else:
         shell.tell(_words(runs[0]), lambda: _one(runs[0]))
     for name, error in errors:
-        print(f"signoff: {name}: {error}", file=sys.stderr)
+        print(f"signoff: {printable(f'{name}: {error}')}", file=sys.stderr)
     code = max((code_of(error) for _, error in errors), default=0)
     if code or any(run.status == "failed" for run in runs):
         raise typer.Exit(code or NO)
@@ -129,8 +129,9 @@ def _failures(errors: list[tuple[str, SignoffError]]) -> list[dict[str, str]]:
     return [{"thread_id": name, "error": str(error)} for name, error in errors]
 
 
-def _text(runs: list[Run]) -> str:
-    return "\n\n".join(_one(run) for run in runs) if runs else "no thread has anything to go on with"
+def _text(runs: list[Run], errors: list[tuple[str, SignoffError]]) -> str:
+    nothing = "no thread went on" if errors else "no thread has anything to go on with"
+    return "\n\n".join(map(_one, runs)) or nothing
 
 
 def _one(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""What a person sees: the list in ten seconds, a ticket on one screen. Rich is loaded here and nowhere else."""
+"""What a person sees: the list in ten seconds, a ticket on one screen. Only here and in the demo Rich is loaded."""
 
 from __future__ import annotations
 
@@ -7,11 +7,21 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from langgraph_signoff.render import SHORT_ID, call_text, printable, risk_text, ticket_lines, ticket_text
+from langgraph_signoff.render import (
+    LABEL_WIDTH,
+    SHORT_ID,
+    Lines,
+    aligned,
+    call_text,
+    printable,
+    risk_text,
+    ticket_lines,
+)
 from langgraph_signoff.vocabulary import Standing, Ticket
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 _NARROW, _WIDE = 72, 110  # columns of a terminal below which a column of the list gives way
 _SOON = timedelta(minutes=15)
@@ -94,19 +104,29 @@ def span_text(span: timedelta) -> str:
 
 
 def show_ticket(ticket: Ticket) -> None:
-    """Prints a ticket; on a terminal long texts are broken beside their labels."""
-    if not sys.stdout.isatty():
-        print(ticket_text(ticket))
-        return
+    """Prints a ticket."""
+    show_lines(ticket_lines(ticket), width=LABEL_WIDTH, bold=("what", "call"))
+
+
+def show_lines(lines: Lines, *, width: int, bold: Sequence[str] = ()) -> None:
+    """Prints labels of that width and their texts; on a terminal long texts are broken beside their labels."""
+    if sys.stdout.isatty():
+        _console().print(grid(lines, bold=bold))
+    else:
+        print(aligned(lines, width=width))
+
+
+def grid(lines: Lines, *, bold: Sequence[str] = ()) -> Table:
+    """Labels and texts as a table that fits any console."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    for label, text in ticket_lines(ticket):
-        table.add_row(Text(label, "dim"), Text(printable(text), "bold" if label in ("what", "call") else ""))
-    _console().print(table)
+    for label, text in lines:
+        table.add_row(Text(label, "dim"), Text(printable(text), "bold" if label in bold else ""))
+    return table
 
 
 def _console() -> Console:
