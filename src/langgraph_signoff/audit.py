@@ -246,8 +246,8 @@ def _at_one_moment(ledger: Ledger, row: Row) -> tuple[Row, list[Entry]]:
 
 
 def _erased_unasked(history: list[Entry]) -> bool:
-    asked = max((entry.seq for entry in history if entry.kind == "erased"), default=0)
-    return any(entry.erased and entry.seq > asked for entry in history)
+    asked = max((place for place, entry in enumerate(history, start=1) if entry.kind == "erased"), default=0)
+    return any(entry.erased for entry in history[asked:])
 
 
 def _name(entry: Entry) -> str:
