@@ -45,6 +45,14 @@ class Claims:
             self.leases.keep(_name(case))
         return case, granted
 
+    def find(self, ticket_id: str) -> Case:
+        """The case as it stands, in doubt if its runner is found dead: for a call to which no run may come again."""
+        return self.desk.write(ticket_id, lambda case: [self._doubted(case)] if self._is_dead(case) else [])
+
+    def _is_dead(self, case: Case) -> bool:
+        under_way = case.standing is Standing.RUNNING and case.claim is not None and not case.claim.suspended
+        return under_way and not self.is_alive(case)
+
     def _claim(self, case: Case) -> list[Draft]:
         match case.standing:
             case Standing.APPROVED if not case.erased:
@@ -52,7 +60,7 @@ class Claims:
             case Standing.RUNNING if case.claim and case.claim.suspended and not case.erased:
                 return [self._claimed(case, case.attempts)]
             case Standing.RUNNING if not self.is_alive(case):
-                return [Draft("in_doubt", {"attempt": case.attempts, "found_by": liveness.me()}), *self._again(case)]
+                return [self._doubted(case), *self._again(case)]
             case Standing.IN_DOUBT if not case.told_unknown:
                 return self._again(case)
         return []
@@ -61,6 +69,9 @@ class Claims:
         if case.erased or not case.ruling.idempotent:
             return []  # a person says what happened
         return [Draft("retried", {"attempt": case.attempts, "by": "policy"}), self._claimed(case, case.attempts + 1)]
+
+    def _doubted(self, case: Case) -> Draft:
+        return Draft("in_doubt", {"attempt": case.attempts, "found_by": liveness.me()})
 
     def _claimed(self, case: Case, attempt: int) -> Draft:
         about = {
@@ -104,7 +115,7 @@ class Claims:
 
     def doubt(self, case: Case) -> None:
         """Notes that the tool was started and nobody knows whether it finished."""
-        self._end(case, [Draft("in_doubt", {"attempt": case.attempts, "found_by": liveness.me()})])
+        self._end(case, [self._doubted(case)])
 
     def record(self, case: Case, standing: Standing, contents: dict[str, Any]) -> Case:
         """Puts the outcome on the record, also when the runner had been given up meanwhile.

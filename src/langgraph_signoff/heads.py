@@ -78,8 +78,12 @@ def waits(case: Case) -> bool:
 def let_sleep(signoff: Signoff, head: Head, thread_id: str) -> None:
     """Takes a thread off those to be woken, if its head has nothing to go on with."""
     wake = signoff.ledger.wake(thread_id)
-    # In this order: a decision that comes after the first look makes the wake another one, which stays.
-    if wake and (head.is_finished or head.is_paused or head.is_held) and not head.decided(signoff):
+    # In this order: what is written after the first look makes the wake another one, which stays.
+    if not wake or not (head.is_finished or head.is_paused or head.is_held) or head.decided(signoff):
+        return
+    # The thread may have gone on without a call that was cut off, or be somewhere else as well.
+    running = signoff.ledger.find(Query(standings=(Standing.RUNNING,), thread_id=thread_id, limit=1000))
+    if not any(signoff.claims.is_alive(signoff.claims.find(row.id)) for row in running):
         signoff.ledger.drop_wake(wake)
 
 

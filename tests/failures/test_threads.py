@@ -15,8 +15,9 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import interrupt
 
-from failures.world import GO, SEND, Expect, World
+from failures.world import GO, ONCE, SEND, Expect, World
 from langgraph_signoff import Policy, Signoff
+from support import until
 
 MESSAGE = "sent 5.0 to bob"
 
@@ -86,6 +87,53 @@ def test_a_ticket_whose_pause_was_never_written_is_not_withdrawn(sync_world: Wor
     sync_world.signoff.approve(ticket, by="ana")
     assert sync_world.resume().status == "completed"
     assert sync_world.effects == ["send bob 5.0"]
+
+
+DIES_IN_THE_TOOL = """
+import os, sys
+sys.path.insert(0, os.environ["TESTS"])
+from failures.world import MODES, SEND, World
+from pathlib import Path
+
+world = World(Path(sys.argv[1]), MODES[0])
+
+def send(to: str, amount: float = 5.0) -> str:
+    "Sends."
+    world.send(to, amount)
+    os._exit(9)
+
+world.open([SEND], tools=[world.tool("send", send)])
+world.signoff.approve(world.run().tickets[0], by="ana")
+world.resume()
+"""
+
+
+@pytest.mark.parametrize("by", ["us", "itself"])
+def test_a_call_that_was_cut_off_is_in_doubt_also_when_its_thread_goes_on_without_it(
+    sync_world: World, by: str
+) -> None:
+    world = sync_world
+    command = [sys.executable, "-c", DIES_IN_THE_TOOL, str(world.folder)]
+    tests = str(Path(__file__).parent.parent)
+    assert subprocess.run(command, env={**os.environ, "TESTS": tests}, check=False).returncode == 9
+    world.open(["never mind"])
+    if by == "us":
+        assert world.run({"messages": [("user", "something else")]}).status == "completed"
+    else:
+        world.invoke({"messages": [("user", "something else")]})
+
+    def is_found() -> bool:
+        for thread in world.signoff.threads_to_wake():
+            assert world.resume(thread=thread).did == "nothing: it has finished"
+        return bool(world.signoff.in_doubt())
+
+    until(is_found)
+    [ticket] = world.signoff.in_doubt()
+    world.signoff.settle(ticket, "happened", by="ana")
+    for thread in world.signoff.threads_to_wake():
+        world.resume(thread=thread)
+    assert world.signoff.threads_to_wake() == []
+    assert world.effects == list(ONCE)
 
 
 def test_another_graph_with_the_same_thread_id_withdraws_nothing(sync_world: World, tmp_path: Path) -> None:
