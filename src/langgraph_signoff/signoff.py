@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,52 @@ class Signoff:
             resource=resource,
         )
         return lambda node: guard_node(gate, node)
+
+    def insert(
+        self,
+        graph: Any,
+        *,
+        actions: Mapping[str, Callable[[Any], Mapping[str, Any]]] | None = None,
+        keys: Mapping[str, Callable[[Any], object]] | None = None,
+        refused: Mapping[str, Callable[[Any, Ticket, str], Any]] | None = None,
+        verify: Mapping[str, Probe] | None = None,
+        trusted: Collection[str] = (),
+        **options: Any,
+    ) -> Any:
+        """A gated copy of a `StateGraph`, or of a compiled graph, that knows nothing of us; subgraphs included.
+
+        Its ToolNodes are replaced (`options` as for `tool_node`), the nodes that the policy names under `nodes:` guarded, its
+        edges kept. For a guarded node by name: `actions` says what it is about to do (its state without messages), `keys`
+        names a run of it (LangGraph's own name of the visit), `refused` gives its update where it does not run. Raises
+        GraphRefused where something might stay ungated: a tool, a ToolNode or a graph in a node's closure, unless the node is
+        `trusted`. `explain` says what has come of it.
+        """
+        from langgraph_signoff.nodes.gate import Gate
+        from langgraph_signoff.nodes.insertion import Insertion, state_without_messages
+
+        heart = self._heart(verify or {})
+
+        def gate(name: str) -> Gate:
+            return Gate(
+                name,
+                heart,
+                (actions or {}).get(name, state_without_messages),
+                (keys or {}).get(name),
+                refused=(refused or {}).get(name, _no_update),
+                requester=self._requester,
+                by_visit=name not in (keys or {}),
+            )
+
+        def tool_node(tools: Sequence[Any], **own: Any) -> GatedToolNode:
+            return self.tool_node(tools, verify=verify, **own, **options)
+
+        return Insertion(tool_node, gate, self.policy.names_node, trusted).insert(graph)
+
+    def explain(self, graph: Any) -> str:
+        """What of a graph is gated and what runs as it is, a line for each node; its subgraphs indented below it."""
+        from langgraph_signoff.nodes.checks import explain
+
+        return explain(graph)
 
     def guarded(
         self,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
 from langgraph_signoff.errors import GraphRefused
-from langgraph_signoff.nodes.gate import MARK, Gate
+from langgraph_signoff.nodes.gate import Gate, gate_of
 from langgraph_signoff.nodes.tool_node import GatedToolNode
 
 Graph = Any
@@ -44,15 +47,9 @@ def _check_node(name: str, node: Any) -> list[str]:
 def _gates(graph: Graph) -> Iterable[tuple[str, Any, GatedToolNode | Gate]]:
     for part in [graph, *(subgraph for _, subgraph in graph.get_subgraphs(recurse=True))]:
         for name, node in part.nodes.items():
-            if gate := _gate(node.bound):
+            gate = node.bound if isinstance(node.bound, GatedToolNode) else gate_of(node.bound)
+            if gate:
                 yield name, node, gate
-
-
-def _gate(bound: Any) -> GatedToolNode | Gate | None:
-    if isinstance(bound, GatedToolNode):
-        return bound
-    functions = (getattr(bound, "func", None), getattr(bound, "afunc", None))
-    return next((getattr(function, MARK) for function in functions if hasattr(function, MARK)), None)
 
 
 def _tools(gate: GatedToolNode | Gate) -> list[str]:
@@ -74,3 +71,25 @@ def breakpoints(graph: Graph) -> tuple[frozenset[str], bool]:
     subgraphs = [subgraph for _, subgraph in graph.get_subgraphs(recurse=True)]
     inside = any(part.interrupt_before_nodes or part.interrupt_after_nodes for part in subgraphs)
     return frozenset(graph.interrupt_before_nodes), bool(graph.interrupt_after_nodes or inside)
+
+
+def explain(graph: Graph) -> str:
+    """See `Signoff.explain`."""
+    return "\n".join(_explained(graph if isinstance(graph, StateGraph) else graph.builder, ""))
+
+
+def _explained(builder: Any, indent: str) -> Iterator[str]:
+    for name, spec in builder.nodes.items():
+        node = spec.runnable
+        yield f"{indent}{name}: {_said(node)}"
+        if isinstance(node, CompiledStateGraph):
+            yield from _explained(node.builder, indent + "  ")
+
+
+def _said(node: Any) -> str:
+    if isinstance(node, GatedToolNode):
+        modes = [f"{tool} ({node.policy.summary(tool, kind='tool')})" for tool in node.policy_tools]
+        return f"gated tools: {', '.join(modes) or 'none'}"
+    if gate := gate_of(node):
+        return f"guarded ({gate.policy.summary(gate.name, kind='node')})"
+    return "a graph of its own" if isinstance(node, CompiledStateGraph) else "runs as it is"

@@ -42,7 +42,10 @@ MARK = "signoff_gate"
 
 @dataclass(frozen=True)
 class Gate:
-    """What a guarded node or task needs: who it is, how its action and its key are read, what stands in for a refused one."""
+    """What a guarded node or task needs: who it is, how its action and its key are read, what stands in for a refused one.
+
+    `by_visit`: LangGraph's own name of the visit is the key. It outlives a resume, and a fork of the thread asks again.
+    """
 
     name: str
     heart: Heart
@@ -54,6 +57,7 @@ class Gate:
     agent: str = ""
     trigger: Callable[[Any], str] | None = None
     resource: Callable[[Any], str | None] | None = None
+    by_visit: bool = False
 
     @property
     def policy(self) -> Policy:
@@ -67,7 +71,9 @@ class Gate:
         if not isinstance(args, dict):
             raise TypeError(f"the action of {self.name!r} must be a dict of what it is about to do, not {args!r}")
         thread_id, trouble = where_from(config)
-        key = json.dumps(["node", self.name, self.key and as_json(self.key(given))])
+        visit = _visit(config.get("metadata", {}))
+        own = visit if self.by_visit else self.key and as_json(self.key(given))
+        key = json.dumps(["node", self.name, own])
         turn, trigger = last_human(messages)
         hash_ = digest(self.name, args)
         action = Action(
@@ -85,7 +91,7 @@ class Gate:
             requester=requester_of(get_runtime(), self.requester),
             resource=self.resource(given) if self.resource else None,
             trigger=self.trigger(given) if self.trigger else trigger,
-            visit=_visit(config.get("metadata", {})),
+            visit=visit,
             editable=self.apply is not None,
         )
         return Call(action, ticket_id(thread_id, key, hash_), trouble=trouble)
@@ -151,6 +157,12 @@ class NodeDoor:
         # A replay comes to the same visit again; another one must not get this one's answer.
         if case.action and case.action.get("visit") != self._call.action.visit:
             raise self._gate.repeated()
+
+
+def gate_of(node: Any) -> Gate | None:
+    """The gate of a guarded node, as it was given to a builder or as LangGraph has wrapped it."""
+    parts = (node, getattr(node, "func", None), getattr(node, "afunc", None))
+    return next((getattr(part, MARK) for part in parts if hasattr(part, MARK)), None)
 
 
 def guard_node(gate: Gate, node: Any) -> Any:

@@ -18,6 +18,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import set_config_context
 from langchain_core.tools import BaseTool
 from langgraph.config import get_config
+from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import _get_all_injected_args
 
 INTERRUPT = "__interrupt__"
@@ -57,6 +58,18 @@ def hear(configurable: Configurable) -> None:
     It is taken from this run alone: LangGraph keeps it beside the checkpoint, and brings it back with the next run.
     """
     configurable[_SCRATCHPAD].get_null_resume(True)
+
+
+def options_of(node: ToolNode) -> dict[str, Any]:
+    """What a ToolNode was made with besides its tools."""
+    return {
+        "name": node.name,
+        "tags": node.tags,
+        "handle_tool_errors": node._handle_tool_errors,
+        "messages_key": node._messages_key,
+        "wrap_tool_call": node._wrap_tool_call,
+        "awrap_tool_call": node._awrap_tool_call,
+    }
 
 
 def injected_args(tool: BaseTool) -> frozenset[str]:

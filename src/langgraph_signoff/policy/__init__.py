@@ -79,6 +79,14 @@ class Policy:
         """Whether the rules that apply to this action read `history`."""
         return self._indexes[action.kind].rulebook(action.tool).needs_history
 
+    def summary(self, name: str, *, kind: Literal["tool", "node"]) -> str:
+        """What can become of a tool's calls or a node's runs, in words such as `allow or review`."""
+        return " or ".join(self._indexes[kind].rulebook(name).modes)
+
+    def names_node(self, name: str) -> bool:
+        """Whether an entry of `nodes` names this node of a graph, or a pattern fits it."""
+        return bool(self._indexes["node"].entries(name))
+
     def warnings(self, tools: Iterable[str], nodes: Iterable[str] = ()) -> list[str]:
         """One sentence for each tool and each guarded node of a graph that no entry names."""
         done = {"review": "reviewed", "deny": "denied"}[self._document.default]

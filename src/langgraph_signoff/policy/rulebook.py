@@ -41,6 +41,11 @@ class Rulebook:
         self._counted = frozenset[str]().union(*(when.counts for when in expressions)) - {OWN_TOOL, EVERY_TOOL}
         self.needs_history = "history" in self._reads
 
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """What it can rule, as far as its rules say."""
+        return tuple(dict.fromkeys(ruling.mode for ruling in self._rulings))
+
     def decide(self, action: Action, *, now: datetime, history: Counts) -> Ruling:
         """The ruling on an action; the same object for the same rule, and never an allow where anything was in doubt."""
         if not self._branches and self._rulings[-1].mode == "deny":
