@@ -16,6 +16,7 @@ from langgraph_signoff.errors import GraphRefused, SignoffError, StillRunning, U
 from langgraph_signoff.heads import Head, let_sleep, waits, withdraw_dropped
 from langgraph_signoff.law import Case
 from langgraph_signoff.nodes.checks import Graph, check
+from langgraph_signoff.nodes.gated_tool import Stopped
 from langgraph_signoff.nodes.internals import ends_unsaved
 from langgraph_signoff.nodes.messages import spelled
 from langgraph_signoff.nodes.steps import Io, Sleep, Steps, adrive, drive
@@ -162,6 +163,8 @@ def _go(signoff: Signoff, invoke: Invoke, thread_id: str, did: str) -> Steps[Run
         output = yield invoke
     except SignoffError:
         raise
+    except Stopped as stopped:
+        raise stopped.error from stopped.error.__cause__
     except Exception as error:
         text = f"{type(error).__name__}: {spelled(error)}"
         return Run(status="failed", thread_id=thread_id, error=text, went_on=True, did=did)

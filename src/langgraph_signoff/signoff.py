@@ -50,7 +50,7 @@ class Signoff:
     ) -> None:
         self.ledger = open_ledger(os.fspath(ledger)) if isinstance(ledger, (str, os.PathLike)) else ledger
         self._given = policy
-        self._requester = requester
+        self.requester = requester
         self._recorded: dict[str, Policy] = {}
         self.desk = Desk(self.ledger, clock=clock)
         self.leases = Leases(self.ledger, self.desk.clock, seconds=lease)
@@ -75,7 +75,7 @@ class Signoff:
         """
         from langgraph_signoff.nodes.tool_node import GatedToolNode
 
-        return GatedToolNode(tools, heart=self._heart(verify or {}), requester=self._requester, **options)
+        return GatedToolNode(tools, heart=self.heart(verify or {}), requester=self.requester, **options)
 
     def gate(
         self,
@@ -101,12 +101,12 @@ class Signoff:
 
         gate = Gate(
             name,
-            self._heart({name: verify} if verify else {}),
+            self.heart({name: verify} if verify else {}),
             action,
             key,
             apply=apply,
             refused=refused or _no_update,
-            requester=self._requester,
+            requester=self.requester,
             agent=agent,
             trigger=trigger,
             resource=resource,
@@ -135,7 +135,7 @@ class Signoff:
         from langgraph_signoff.nodes.gate import Gate
         from langgraph_signoff.nodes.insertion import Insertion, state_without_messages
 
-        heart = self._heart(verify or {})
+        heart = self.heart(verify or {})
 
         def gate(name: str) -> Gate:
             return Gate(
@@ -144,7 +144,7 @@ class Signoff:
                 (actions or {}).get(name, state_without_messages),
                 (keys or {}).get(name),
                 refused=(refused or {}).get(name, _no_update),
-                requester=self._requester,
+                requester=self.requester,
                 by_visit=name not in (keys or {}),
             )
 
@@ -179,18 +179,19 @@ class Signoff:
             own = name or function.__name__
             gate = Gate(
                 own,
-                self._heart({own: verify} if verify else {}),
+                self.heart({own: verify} if verify else {}),
                 (lambda given: action(*given.args, **given.kwargs)) if action else (lambda given: given.arguments),
                 (lambda given: key(*given.args, **given.kwargs)) if key else None,
                 apply=None if action else with_arguments,
-                requester=self._requester,
+                requester=self.requester,
                 agent=agent,
             )
             return guard_task(gate, function)
 
         return guard
 
-    def _heart(self, probes: Mapping[str, Probe]) -> Heart:
+    def heart(self, probes: Mapping[str, Probe]) -> Heart:
+        """What every door carries calls to; `probes` by the name of the tool or node they verify."""
         from langgraph_signoff.nodes.heart import Heart
 
         return Heart(self.desk, self.claims, self.policy, probes)

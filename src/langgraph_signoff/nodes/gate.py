@@ -102,9 +102,8 @@ class Gate:
         try:
             return (yield from self.heart.perform(call, door))
         except RecordedFailure as failure:
-            text = f"{self.name} failed: {failure!r}. It was tried once, as approved, and is not tried again."
             case = yield Io(functools.partial(self.heart.desk.case, call.id))
-            return door.tell(case, text)
+            return door.tell(case, failure.told(self.name))
 
     def _check_key(self, call: Call) -> None:
         query = Query(thread_id=call.action.thread_id, tool=self.name, limit=1000)

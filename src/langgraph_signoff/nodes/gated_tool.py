@@ -80,6 +80,10 @@ class GatedTool(BaseTool):
         gated._inner, gated._heart, gated._schema = inner, heart, ToolSchema(inner)
         return gated
 
+    def guards(self, tool: BaseTool) -> bool:
+        """Whether this is the gate around that tool, or that tool is this gate."""
+        return self._inner is tool or self is tool
+
     @property
     def schema_of_call(self) -> ToolSchema:
         """How the guarded tool parses its arguments."""

@@ -30,6 +30,10 @@ class RecordedFailure(Exception):
     def __repr__(self) -> str:
         return self._representation
 
+    def told(self, name: str) -> str:
+        """What the graph is told where the error is not raised again."""
+        return f"{name} failed: {self!r}. It was tried once, as approved, and is not tried again."
+
 
 def keep_result(response: Any, *, name: str, tell: Callable[[str], Any]) -> tuple[dict[str, Any], Any]:
     """The contents of an `executed` entry, and what the graph gets: what cannot be serialized is told by its text.

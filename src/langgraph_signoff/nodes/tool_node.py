@@ -32,13 +32,10 @@ from langgraph_signoff.nodes.turn import (
     Call,
     Requester,
     Scene,
-    graph_of,
+    Setting,
     index_of,
-    last_human,
     messages_of,
     proposing_message,
-    requester_of,
-    where_from,
 )
 from langgraph_signoff.policy import Policy
 
@@ -78,9 +75,8 @@ class GatedToolNode(ToolNode):
         wrap = _gate_inside(wrap_tool_call, heart) if wrap_tool_call else None
         awrap = _agate_inside(awrap_tool_call, heart) if awrap_tool_call else None
         super().__init__(gated, wrap_tool_call=wrap, awrap_tool_call=awrap, **options)
-        self._heart, self._requester, self._agent = heart, requester, agent
-        self._is_wrapped = bool(wrap or awrap)
-        self._trigger, self._resource, self._confidence = trigger, resource, confidence
+        self._heart, self._is_wrapped = heart, bool(wrap or awrap)
+        self._setting = Setting(requester, agent, trigger, resource, confidence)
 
     @property
     def policy(self) -> Policy:
@@ -124,7 +120,7 @@ class GatedToolNode(ToolNode):
         proposed, kind = self._parse_input(input)
         messages = messages_of(self._extract_state(input, config), self._messages_key)
         message = proposing_message(messages, proposed[0] if kind == "tool_calls" and proposed else None)
-        scene = self._scene(message, messages, config, runtime)
+        scene = self._setting.scene(message, messages, config, runtime)
         calls = [
             self._call(scene, call, self._index(message, call, place, kind)) for place, call in enumerate(proposed)
         ]
@@ -132,24 +128,6 @@ class GatedToolNode(ToolNode):
 
     def _index(self, message: AIMessage | None, call: ToolCall, place: int, kind: str) -> int:
         return index_of(message, call) if kind == "tool_calls" else place
-
-    def _scene(
-        self, message: AIMessage | None, messages: Sequence[Any], config: RunnableConfig, runtime: Runtime[Any]
-    ) -> Scene:
-        thread_id, trouble = where_from(config)
-        turn, trigger = last_human(messages)
-        return Scene(
-            thread_id=thread_id,
-            message=message,
-            turn=turn,
-            trigger=self._trigger(messages) if self._trigger else trigger,
-            graph=graph_of(config),
-            agent=self._agent or (message.name if message and message.name else ""),
-            requester=requester_of(runtime, self._requester),
-            trouble=trouble,
-            resource=self._resource,
-            confidence=self._confidence,
-        )
 
     def _call(self, scene: Scene, proposed: ToolCall, index: int) -> Call | None:
         tool = self.tools_by_name.get(proposed["name"])
@@ -202,8 +180,7 @@ class GatedToolNode(ToolNode):
     def _told(self, failure: RecordedFailure, input: Any) -> Any:
         # The first time the error went through; raised again on every pass, it would keep the thread from ever finishing.
         [call], kind = self._parse_input(input)
-        text = f"{call['name']} failed: {failure!r}. It was tried once, as approved, and is not tried again."
-        answer = ToolMessage(text, name=call["name"], tool_call_id=call["id"], status="error")
+        answer = ToolMessage(failure.told(call["name"]), name=call["name"], tool_call_id=call["id"], status="error")
         return self._combine_tool_outputs([answer], kind)
 
     def _apart(self, input: Any, passage: Passage) -> list[tuple[str, _Part, Passage]]:

@@ -22,6 +22,10 @@ TAG = "signoff"
 """The key under which `send_tool_calls` notes where a single call was proposed: `{"message_id":…,"index":…}`."""
 
 
+Requester = Callable[[Runtime[Any]], str | None]
+"""Whom the agent acts for, from a trusted source: the run's context, or the server's authenticated user."""
+
+
 @dataclass(slots=True)
 class Call:
     """One proposed call on its way through the gate. `id` is the ticket id it has, or would have.
@@ -97,6 +101,36 @@ class Scene:
         return Call(action, ticket_id(self.thread_id, proposal, hash_), siblings, trouble=trouble)
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the author of a gate tells of the calls behind it: who acts, for whom, and what a reviewer should know."""
+
+    requester: Requester | None = None
+    agent: str = ""
+    trigger: Callable[[Sequence[Any]], str] | None = None
+    resource: Callable[[ToolCall], str | None] | None = None
+    confidence: Callable[[ToolCall], float] | None = None
+
+    def scene(
+        self, message: AIMessage | None, messages: Sequence[Any], config: RunnableConfig, runtime: Runtime[Any]
+    ) -> Scene:
+        """The scene of a turn that this message proposes."""
+        thread_id, trouble = where_from(config)
+        turn, trigger = last_human(messages)
+        return Scene(
+            thread_id=thread_id,
+            message=message,
+            turn=turn,
+            trigger=self.trigger(messages) if self.trigger else trigger,
+            graph=graph_of(config),
+            agent=self.agent or (message.name if message and message.name else ""),
+            requester=requester_of(runtime, self.requester),
+            trouble=trouble,
+            resource=self.resource,
+            confidence=self.confidence,
+        )
+
+
 _NO_MESSAGE_ID = "the message that proposes it has no id; keep messages in a channel with add_messages, which gives ids"
 
 
@@ -128,10 +162,6 @@ def where_from(config: RunnableConfig) -> tuple[str, str]:
 def graph_of(config: RunnableConfig) -> str:
     """The name under which the run's graph is known, empty if it has none."""
     return str(config.get("metadata", {}).get("graph_id") or "")
-
-
-Requester = Callable[[Runtime[Any]], str | None]
-"""Whom the agent acts for, from a trusted source: the run's context, or the server's authenticated user."""
 
 
 def requester_of(runtime: Runtime[Any], ask: Requester | None) -> str | None:
