@@ -57,6 +57,7 @@ def test_the_approved_export_was_made_once_and_by_the_bare_interrupt_twice(playe
 def test_the_story_says_what_was_seen_at_each_step(played: tuple[str, Path]) -> None:
     told, _ = played
     told = " ".join(told.split())
+    assert "…" not in told
     for words in (
         "the run ends as pending_approval",
         "Changes the export to active_customers: only active customers agreed to be in a CRM.",

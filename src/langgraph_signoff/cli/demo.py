@@ -84,11 +84,16 @@ def _as_promised(scenes: Sequence[Scene], effects: Effects) -> bool:
 def _tell_gated(console: Console, stage: Stage) -> list[Scene]:
     console.print("An agent is asked, and LangGraph runs it; every line with a pid is a process of its own.")
     proposed = stage.play("propose")
-    console.print(f'\n    [italic]"{proposed.said["request"]}"[/]\n')
+    _quote(console, proposed.said["request"])
     console.print("[bold]With signoff[/]")
-    _say(console, proposed, "proposes", *map(_call, proposed.said["tickets"]))
-    _say(console, None, "", f"The policy wants a person for both: the run ends as {_strong(proposed.said['status'])},")
-    _say(console, None, "", "and so does its process. Nothing has been exported or sent.")
+    _say(
+        console,
+        proposed,
+        "proposes",
+        *map(_call, proposed.said["tickets"]),
+        f"The policy wants a person for both: the run ends as {_strong(proposed.said['status'])}, "
+        "and so does its process. Nothing has been exported or sent.",
+    )
     decided = stage.play("decide")
     _say(console, decided, decided.said["by"], *decided.said["words"])
     died = stage.play("resume_and_die")
@@ -97,18 +102,17 @@ def _tell_gated(console: Console, stage: Stage) -> list[Scene]:
         console,
         died,
         "resumes",
-        f"The approved export runs, and once {rows:,} customers are in the CRM: [red]SIGKILL[/].",
+        f"The approved export runs, and once {rows:,} customers are in the CRM: [red]SIGKILL[/]. "
+        f"Nobody could write down what came of it. On the record it is {_strong(str(standing))}.",
     )
-    _say(console, None, "", f"Nobody could write down what came of it. On the record it is {_strong(str(standing))}.")
     recovered = stage.play("recover")
     _say(
         console,
         recovered,
         "recovers",
-        "Its runner is dead, so the call is in doubt, and is not simply made again. The tool's own",
+        "Its runner is dead, so the call is in doubt, and is not simply made again. The tool's own probe looks into the "
+        f"CRM and finds it there. The agent gets that result, and finishes: the run is {_strong(recovered.said['status'])}.",
     )
-    _say(console, None, "", "probe looks into the CRM and finds it there. The agent gets that result, and finishes:")
-    _say(console, None, "", f"the run is {_strong(recovered.said['status'])}.")
     return [proposed, decided, died, recovered]
 
 
@@ -123,14 +127,24 @@ def _tell_bare(console: Console, scenes: Sequence[Scene]) -> None:
     _say(console, recovered, "recovers", f"It {again}: the export runs a second time.")
 
 
-def _say(console: Console, scene: Scene | None, who: str, *lines: str) -> None:
-    for place, line in enumerate(lines):
-        pid = f"pid {scene.pid}" if scene and place == 0 else ""
-        console.print(f"  [cyan]{pid:<12}[/][bold]{who if place == 0 else '':<10}[/]{line}")
+def _quote(console: Console, words: str) -> None:
+    from rich.padding import Padding
+
+    console.print(Padding(f'[italic]"{words}"[/]', (1, 4)))
+
+
+def _say(console: Console, scene: Scene, who: str, *lines: str) -> None:
+    from rich.table import Table
+
+    table = Table.grid()
+    for width in (14, 10, None):
+        table.add_column(width=width, overflow="fold")
+    table.add_row(f"  [cyan]pid {scene.pid}[/]", f"[bold]{who}[/]", "\n".join(lines))
+    console.print(table)
 
 
 def _call(ticket: dict[str, Any]) -> str:
-    return f"{ticket['tool']:<19} [dim]of[/] {ticket['args']['segment']}   [yellow]{ticket['reason_code']}[/]"
+    return f"{ticket['tool']} [dim]of[/] {ticket['args']['segment']}: [yellow]{ticket['reason_code']}[/]"
 
 
 def _strong(text: str) -> str:
@@ -190,5 +204,5 @@ def _console() -> Console:
     from rich.console import Console
 
     console = Console(highlight=False, emoji=False)
-    console.width = min(max(console.width, 80), _WIDTH) if console.is_terminal else _WIDTH
+    console.width = min(console.width, _WIDTH) if console.is_terminal else _WIDTH
     return console
