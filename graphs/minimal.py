@@ -1,4 +1,4 @@
-"""The smallest whole program: an assistant that may look at a balance, and sends money only with a person's word."""
+"""The smallest whole program: an assistant that may look at a balance, and sends more than 50 only with a person's word."""
 
 from __future__ import annotations
 

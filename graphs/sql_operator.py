@@ -205,7 +205,7 @@ def main() -> None:
         for message in run.output["messages"]:
             message.pretty_print()
     else:
-        print("\nDecide with: signoff --ledger sql_operator/signoff.db approve ID (or reject, revise, settle)")
+        print("\nDecide with: signoff --ledger sql_operator/signoff.db approve ID --as ana (or reject, revise, settle)")
 
 
 if __name__ == "__main__":
