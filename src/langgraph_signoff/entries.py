@@ -1,4 +1,4 @@
-"""What the ledger holds: chained entries, rows of current standings, leases."""
+"""What the ledger holds: chained entries, rows of current standings, leases, threads to wake."""
 
 from __future__ import annotations
 

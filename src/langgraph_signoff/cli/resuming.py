@@ -1,4 +1,4 @@
-"""`resume`: wakes threads whose calls were decided. The only command that loads graphs, and with them LangGraph."""
+"""`resume`: wakes threads whose calls were decided. Besides `policy check --graph`, the only command that loads graphs."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Query:
 
 
 class Ledger(Protocol):
-    """Where entries, standings and leases are kept.
+    """Where entries, standings, leases and threads to wake are kept.
 
     Every method raises `LedgerUnavailable` or `LedgerCorrupt` when the store does not answer; nothing is then half written.
     """
