@@ -30,6 +30,8 @@ from langgraph_signoff.policy import Policy
 from langgraph_signoff.signoff import Signoff
 from langgraph_signoff.vocabulary import (
     Action,
+    Advice,
+    Advisor,
     Answer,
     CurrentAction,
     Decision,
@@ -47,6 +49,8 @@ from langgraph_signoff.vocabulary import (
 
 __all__ = [
     "Action",
+    "Advice",
+    "Advisor",
     "Answer",
     "CurrentAction",
     "Decision",

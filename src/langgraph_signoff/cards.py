@@ -91,6 +91,7 @@ def _facts(ticket: Ticket) -> list[tuple[str, str]]:
         ("resource", ticket.resource or ""),
         ("changed", difference_text(ticket)),
         ("detail", ticket.detail),
+        *(("note", note) for note in ticket.notes),
         ("needs", needs_text(ticket)),
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),

@@ -39,7 +39,7 @@ def utc_now() -> datetime:
 class Opening:
     """A ruled action that is about to become a ticket, a denial or a recorded call.
 
-    `siblings`: the tools that the same message proposes before it.
+    `siblings`: the tools that the same message proposes before it. `notes`: what advisors said.
     """
 
     id: str
@@ -49,6 +49,7 @@ class Opening:
     round: int = 1
     difference: Sequence[Mapping[str, Any]] = field(default=())
     siblings: Sequence[str] = field(default=())
+    notes: Sequence[str] = field(default=())
 
 
 class Desk:
@@ -243,4 +244,6 @@ def to_draft(opening: Opening) -> Draft:
     # Its JSON mode would write null for NaN, and a call with other arguments would run.
     words = action.model_dump(exclude={"thread_id", "tool", "graph", "agent", "requester"})
     contents = {"action": words, "difference": list(opening.difference), "siblings": list(opening.siblings)}
+    if opening.notes:
+        contents["notes"] = list(opening.notes)
     return Draft("opened", open_part, contents)

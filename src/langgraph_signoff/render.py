@@ -38,6 +38,7 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("call", call_text(ticket)),
         ("why", f"{ticket.reason_code} ({ticket.rule})"),
         ("detail", ticket.detail),
+        *(("note", note) for note in ticket.notes),
         ("risk", risk_text(ticket.risk)),
         ("asked by", " for ".join(filter(None, (ticket.agent or ticket.graph, ticket.requester)))),
         ("resource", ticket.resource or ""),

@@ -17,7 +17,7 @@ from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, open_ledger, s
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.revision import revise
 from langgraph_signoff.view import to_ticket
-from langgraph_signoff.vocabulary import Answer, CurrentAction, Json, Probe, Run, Standing, Ticket, Verdict
+from langgraph_signoff.vocabulary import Advisor, Answer, CurrentAction, Json, Probe, Run, Standing, Ticket, Verdict
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -35,7 +35,8 @@ class Signoff:
     `ledger`: path of the SQLite file, made if it is not there. `policy`: a YAML file's path or a `Policy`; without one,
     everything is reviewed, and decisions are judged by the policy under which their ticket was opened. `requester`: tells
     from a run's `Runtime` whom the agent acts for. `lease` and `wait`: seconds after which a silent runner whose process is
-    gone counts as dead, and that a second runner waits for the first one's result.
+    gone counts as dead, and that a second runner waits for the first one's result. `advisors`: asked about each new action
+    that the policy does not deny; they may make its ruling stricter or add a note, each within `advice_within` seconds.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class Signoff:
         *,
         policy: str | os.PathLike[str] | Policy | None = None,
         requester: Callable[[Runtime[Any]], str | None] | None = None,
+        advisors: Sequence[Advisor] = (),
+        advice_within: float = 30.0,
         clock: Clock = utc_now,
         lease: float = 10.0,
         wait: float = 15.0,
@@ -51,6 +54,7 @@ class Signoff:
         self.ledger = open_ledger(os.fspath(ledger)) if isinstance(ledger, (str, os.PathLike)) else ledger
         self._given = policy
         self.requester = requester
+        self._advisors, self._advice_within = tuple(advisors), advice_within
         self._recorded: dict[str, Policy] = {}
         self.desk = Desk(self.ledger, clock=clock)
         self.leases = Leases(self.ledger, self.desk.clock, seconds=lease)
@@ -192,9 +196,10 @@ class Signoff:
 
     def heart(self, probes: Mapping[str, Probe]) -> Heart:
         """What every door carries calls to; `probes` by the name of the tool or node they verify."""
+        from langgraph_signoff.nodes.advice import Advisors
         from langgraph_signoff.nodes.heart import Heart
 
-        return Heart(self.desk, self.claims, self.policy, probes)
+        return Heart(self.desk, self.claims, self.policy, probes, Advisors(self._advisors, self._advice_within))
 
     @staticmethod
     def current_action() -> CurrentAction | None:

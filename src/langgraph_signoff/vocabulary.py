@@ -117,6 +117,18 @@ class Ruling(Word):
         return self.mode == "allow" and not self.once
 
 
+class Advice(Word):
+    """What an advisor says of an action before a person does: a stricter mode than the policy's, a note for the reviewer."""
+
+    mode: Literal["review", "deny"] | None = None
+    note: str = Field(default="", max_length=2000)
+    reason_code: str = Field(default="advised", pattern=r"^[a-z][a-z0-9_]{0,63}$")
+
+
+Advisor = Callable[[Action, Ruling], Advice | None]
+"""A scanner, a rule or a model that looks at what the policy would allow or review. It sees the arguments unmasked."""
+
+
 class Verdict(StrEnum):
     """What a reviewer can say."""
 
@@ -244,6 +256,7 @@ class Ticket(Word):
         default=(), description="RFC 6902, from the previous proposal to this one."
     )
     args_schema: dict[str, Json] = Field(default_factory=dict)
+    notes: tuple[str, ...] = Field(default=(), description="What advisors said of it.")
     decisions: tuple[Decision, ...] = ()
     approved_by: tuple[str, ...] = Field(default=(), description="Whose approval of this generation counts.")
     outcome: Outcome | None = None

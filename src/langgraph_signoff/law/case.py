@@ -43,6 +43,7 @@ class Case:
     previous: str | None = None
     difference: list[dict[str, Any]] = field(default_factory=list)
     siblings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     approved_at: datetime | None = None
     doubted_at: datetime | None = None
     claim: Claim | None = None

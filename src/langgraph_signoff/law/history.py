@@ -94,6 +94,7 @@ def _opened(entry: Entry) -> Case:
         previous=body.get("previous"),
         difference=contents.get("difference", []),
         siblings=tuple(contents.get("siblings", ())),
+        notes=tuple(contents.get("notes", ())),
         approved_at=at if standing is Standing.APPROVED else None,
     )
 

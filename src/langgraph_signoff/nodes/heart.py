@@ -19,6 +19,7 @@ from langgraph_signoff.errors import StillRunning, TicketClosed
 from langgraph_signoff.law import Case, Say, ruled_again, settled
 from langgraph_signoff.ledger import Draft, Query
 from langgraph_signoff.nodes import messages
+from langgraph_signoff.nodes.advice import Advisors
 from langgraph_signoff.nodes.payload import pause, pause_id
 from langgraph_signoff.nodes.steps import Ask, Hear, Io, Sleep, Steps, Unheard, Work
 from langgraph_signoff.nodes.turn import Call, identified
@@ -61,6 +62,7 @@ class Heart:
     claims: Claims
     policy: Policy
     probes: Mapping[str, Probe]
+    advisors: Advisors
 
     # Rule, open, wait -------------------------------------------------------------------------------------------------
 
@@ -78,12 +80,18 @@ class Heart:
         known = yield Io(partial(self._look, calls))
         for call in calls:
             call.known = call.id in known
-            call.ruling = known.get(call.id) if call.known or call.is_refused else self._rule(call)
+            call.ruling = known.get(call.id) if call.known or call.is_refused else (yield from self._new_ruling(call))
         fresh = [identified(c) for c in calls if not (c.known or c.is_free or c.is_refused)]
         if fresh:
             yield Io(partial(self._open, fresh))
             for call in fresh:
                 call.known = True
+
+    def _new_ruling(self, call: Call) -> Steps[Ruling]:
+        ruling = self._rule(call)
+        if self.advisors.ask:
+            ruling, call.notes = yield Io(partial(self.advisors.advise, self.policy, call.action, ruling))
+        return ruling
 
     def _look(self, calls: Sequence[Call]) -> dict[str, Ruling | None]:
         named = [call.id for call in calls if not call.trouble]
@@ -99,7 +107,7 @@ class Heart:
 
     def _open(self, calls: Sequence[Call]) -> None:
         taken: set[str] = set()
-        openings = [replace(self._opening(call, taken), siblings=call.siblings) for call in calls]
+        openings = [replace(self._opening(call, taken), siblings=call.siblings, notes=call.notes) for call in calls]
         self.desk.open(openings, policy=(self.policy.version, self.policy.document))
 
     def _opening(self, call: Call, taken: set[str]) -> Opening:

@@ -40,6 +40,7 @@ class Call:
     known: bool = False
     trouble: str = ""
     is_refused: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def is_free(self) -> bool:

@@ -75,6 +75,10 @@ class Policy:
         """The ruling on an action at `now`, given what its thread did before. Never raises; what is in doubt is reviewed."""
         return self._indexes[action.kind].rulebook(action.tool).decide(action, now=now, history=history or Counts())
 
+    def review(self, action: Action) -> Ruling:
+        """The ruling that puts an action before people for a reason of another's: as many approvals as its strictest review."""
+        return self._indexes[action.kind].rulebook(action.tool).doubt
+
     def needs_history(self, action: Action) -> bool:
         """Whether the rules that apply to this action read `history`."""
         return self._indexes[action.kind].rulebook(action.tool).needs_history

@@ -30,7 +30,7 @@ class Rulebook:
     ) -> None:
         conditions = [branch.when for branch in branches]
         expressions = [when for when in conditions if when]
-        self._branches, self._doubt = tuple(branches), doubt
+        self._branches, self.doubt = tuple(branches), doubt
         # Number -1 is what a chain gives when nothing holds: the last ruling.
         self._rulings = (*(branch.ruling for branch in branches), otherwise)
         self._chain = compile_chain(conditions) if conditions else None
@@ -83,7 +83,7 @@ class Rulebook:
         # What cannot be compared is kept from the expressions; a denial that does not read it still holds.
         kept = {"args", "confidence"} if doubt else ()
         facts = {name: read(action, now, history) for name, read in self._reads.items() if name not in kept}
-        rule = self._doubt.rule
+        rule = self.doubt.rule
         for branch in self._branches:
             if doubt and branch.ruling.mode != "deny":
                 break
@@ -94,17 +94,17 @@ class Rulebook:
                 if not doubt:
                     rule = branch.ruling.rule
                     doubt = f"{rule}.when: {self._words(error)}"
-        return self._doubt.model_copy(update={"detail": doubt, "rule": rule}) if doubt else self._rulings[-1]
+        return self.doubt.model_copy(update={"detail": doubt, "rule": rule}) if doubt else self._rulings[-1]
 
     def _words(self, error: Exception) -> str:
         # CEL quotes keys and values; where arguments are secret only the kind of the error is told.
-        words = str(error).split(":")[0] if self._doubt.redact else str(error)
+        words = str(error).split(":")[0] if self.doubt.redact else str(error)
         return _printable(words[:300])
 
     def _readers(
         self, names: frozenset[str], variables: Mapping[str, Json]
     ) -> dict[str, Callable[[Action, datetime, Counts], Any]]:
-        constants, risk = dict(variables), risk_facts(self._doubt.risk)
+        constants, risk = dict(variables), risk_facts(self.doubt.risk)
         readers: dict[str, Callable[[Action, datetime, Counts], Any]] = {
             "tool": lambda action, _now, _history: action.tool,
             "args": lambda action, _now, _history: action.parsed,
