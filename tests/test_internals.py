@@ -29,7 +29,7 @@ from langgraph.prebuilt import InjectedState, InjectedStore, ToolNode, ToolRunti
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from langgraph.types import Command, Interrupt, interrupt
+from langgraph.types import Command, Interrupt, Send, interrupt
 
 from langgraph_signoff.nodes import internals
 
@@ -99,6 +99,28 @@ def test_a_node_sees_whether_it_runs_in_a_graph(saver: SqliteSaver) -> None:
     builder(look).compile(checkpointer=saver).invoke({"word": "go"}, THREAD)
     RunnableLambda(look).invoke({"word": "go"}, THREAD)
     assert seen == [True, False], "LangGraph shows in another place that a node can call tasks"
+
+
+@pytest.mark.parametrize("sends", [False, True])
+@pytest.mark.parametrize("pauses", [False, True])
+def test_a_checkpoint_shows_that_its_thread_waits_for_a_node_of_another_graph(
+    saver: SqliteSaver, sends: bool, pauses: bool
+) -> None:
+    def node(state: State) -> None:
+        if pauses:
+            interrupt("sure?")
+
+    made, other = StateGraph(State), builder(lambda state: None).compile(checkpointer=saver)
+    made.add_node("waits", node)
+    made.add_conditional_edges(START, lambda state: [Send("waits", state)] if sends else "waits", ["waits"])
+    graph = made.compile(checkpointer=saver)
+    graph.invoke({"word": "go"}, THREAD)
+    saved = saver.get_tuple(THREAD)
+    assert saved is not None
+    assert internals.waits_for_unknown(other, saved) is pauses, "LangGraph keeps what is to run next in another place"
+    assert not internals.waits_for_unknown(graph, saved)
+    snapshot = other.get_state(THREAD)
+    assert (snapshot.next, snapshot.tasks) == ((), ()), "LangGraph now shows nodes that a graph does not have"
 
 
 # An answer without an id ----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command, StateSnapshot
 
 from langgraph_signoff.errors import GraphRefused, SignoffError, StillRunning, UnknownQuestion, UnknownThread
@@ -17,7 +18,7 @@ from langgraph_signoff.heads import Head, let_sleep, waits, withdraw_dropped
 from langgraph_signoff.law import Case
 from langgraph_signoff.nodes.checks import Graph, check
 from langgraph_signoff.nodes.gated_tool import Stopped
-from langgraph_signoff.nodes.internals import ends_unsaved
+from langgraph_signoff.nodes.internals import ends_unsaved, waits_for_unknown
 from langgraph_signoff.nodes.messages import spelled
 from langgraph_signoff.nodes.steps import Io, Sleep, Steps, adrive, drive
 from langgraph_signoff.render import counted
@@ -59,11 +60,30 @@ class Look:
 
     def run(self) -> StateSnapshot:
         """Reads it here."""
-        return self.graph.get_state(self.config)  # type: ignore[no-any-return]  # any compiled graph
+        snapshot: StateSnapshot = self.graph.get_state(self.config)
+        if _seems_over(snapshot):
+            self._check(self.graph.checkpointer.get_tuple(self.config))
+        return snapshot
 
     async def arun(self) -> StateSnapshot:
         """Reads it on the loop."""
-        return await self.graph.aget_state(self.config)  # type: ignore[no-any-return]  # any compiled graph
+        snapshot: StateSnapshot = await self.graph.aget_state(self.config)
+        if _seems_over(snapshot):
+            self._check(await self.graph.checkpointer.aget_tuple(self.config))
+        return snapshot
+
+    def _check(self, saved: CheckpointTuple | None) -> None:
+        # Nothing is left to do, says the graph; it may only not know the node that waits.
+        if saved and waits_for_unknown(self.graph, saved):
+            thread_id = saved.config["configurable"]["thread_id"]
+            raise GraphRefused(
+                f"thread {thread_id!r} waits at a node that the graph {self.graph.get_name()!r} does not have; "
+                "name the graph that ran it"
+            )
+
+
+def _seems_over(snapshot: StateSnapshot) -> bool:
+    return snapshot.created_at is not None and not snapshot.next and not snapshot.tasks
 
 
 def run(signoff: Signoff, graph: Graph, input: Any, *, thread_id: str, config: RunnableConfig | None) -> Run:

@@ -16,7 +16,7 @@ from langgraph.graph.message import add_messages
 from langgraph.types import interrupt
 
 from failures.world import GO, ONCE, SEND, Expect, World
-from langgraph_signoff import Policy, Signoff
+from langgraph_signoff import GraphRefused, Policy, Signoff
 from support import until
 
 MESSAGE = "sent 5.0 to bob"
@@ -147,6 +147,28 @@ def test_another_graph_with_the_same_thread_id_withdraws_nothing(sync_world: Wor
     assert other.run().status == "completed"
     other.close()
     assert [t.standing for t in sync_world.tickets()] == ["pending"]
+
+
+@pytest.mark.parametrize("verdict", ["", "approve", "reject"])
+def test_a_graph_that_does_not_know_where_a_thread_waits_takes_nothing_from_it(world: World, verdict: str) -> None:
+    world.open([SEND, "done"])
+    right, ticket = world.graph, world.run().tickets[0]
+    if verdict:
+        getattr(world.signoff, verdict)(ticket, by="ana")
+    builder = StateGraph(MessagesState)
+    builder.add_node("renamed", lambda state: None)
+    builder.add_edge(START, "renamed")
+    world.graph = world.compile(builder, name="other")
+    for ask in (world.resume, world.status):
+        with pytest.raises(GraphRefused, match="thread 't' waits at a node that the graph 'other' does not have"):
+            ask()
+    assert world.signoff.threads_to_wake() == (["t"] if verdict else [])
+    world.graph = right
+    if not verdict:
+        world.signoff.approve(ticket, by="ana")
+    assert world.resume().status == "completed"
+    assert world.signoff.threads_to_wake() == []
+    assert world.effects == ([] if verdict == "reject" else list(ONCE))
 
 
 def test_new_input_withdraws_what_it_leaves_behind(world: World) -> None:

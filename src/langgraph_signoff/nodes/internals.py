@@ -17,6 +17,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import set_config_context
 from langchain_core.tools import BaseTool
+from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.config import get_config
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import _get_all_injected_args
@@ -25,6 +26,7 @@ INTERRUPT = "__interrupt__"
 """Where `invoke` puts the pauses of a run."""
 
 _CALL, _CHECKPOINTER, _DURABILITY = "__pregel_call", "__pregel_checkpointer", "__pregel_durability"
+_SENDS = "__pregel_tasks"
 _SCRATCHPAD, _RESUME_MAP = "__pregel_scratchpad", "__pregel_resume_map"
 
 Configurable = Mapping[str, Any]
@@ -39,6 +41,14 @@ def has_checkpointer(configurable: Configurable) -> bool:
 def ends_unsaved(configurable: Configurable) -> bool:
     """Whether a run saves nothing before it ends. A run shows this only if it was given its durability explicitly."""
     return configurable.get(_DURABILITY) == "exit"
+
+
+def waits_for_unknown(graph: Any, saved: CheckpointTuple) -> bool:
+    """Whether a thread waits at a node that the graph does not have: then it shows nothing of it, as if it had finished."""
+    values = saved.checkpoint["channel_values"]
+    unknown = [send.node for send in values.get(_SENDS, ()) if send.node not in graph.nodes]
+    unknown += [name for name in values if name not in graph.channels]
+    return bool(unknown) and any(channel == INTERRUPT for _, channel, _ in saved.pending_writes or ())
 
 
 def is_unheard(configurable: Configurable) -> bool:
