@@ -260,7 +260,9 @@ def main() -> None:
     if run.status == "completed":
         print(run.output["messages"][-1].text)
     else:
-        print(f"\nDecide with: signoff --ledger {company.folder / 'signoff.db'} approve ID --as ana (or reject, revise, settle)")
+        print(
+            f"\nDecide with: signoff --ledger {company.folder / 'signoff.db'} approve ID --as ana (or reject, revise, settle)"
+        )
 
 
 if __name__ == "__main__":

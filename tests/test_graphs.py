@@ -27,6 +27,8 @@ from langgraph_signoff import (
     IncompleteDecision,
     NotAllowedToDecide,
     Policy,
+    RepeatedKey,
+    RevisionRefused,
     Run,
     Signoff,
     Standing,
@@ -38,6 +40,7 @@ GRAPHS = Path(__file__).parents[1] / "graphs"
 sys.path.insert(0, str(GRAPHS))
 
 import crm_export  # noqa: E402  # the folder of graphs is no package
+import release  # noqa: E402  # the folder of graphs is no package
 import sql_operator  # noqa: E402  # the folder of graphs is no package
 
 NAMED = json.loads((GRAPHS / "langgraph.json").read_text())["graphs"]
@@ -380,3 +383,46 @@ def test_an_update_that_a_person_makes_a_delete_without_where_does_not_run(
     assert run.status == "completed"
     assert "does not permit" in answers(run)[0]
     assert contents(bank) == before
+
+
+# release ------------------------------------------------------------------------------------------------------------------
+
+VERSION: release.State = {"version": "1.4.0", "changes": ["Pays invoices"]}
+
+
+@pytest.mark.parametrize("word", ["approve", "reject"])
+def test_a_release_is_on_staging_at_once_and_on_production_with_a_persons_word(
+    tmp_path: Path, saver: SqliteSaver, word: str
+) -> None:
+    with closing(Signoff(tmp_path / "signoff.db", policy=release.POLICY)) as signoff:
+        graph = release.build(tmp_path / "site", signoff=signoff, checkpointer=saver)
+        [ticket] = signoff.run(graph, VERSION, thread_id=THREAD).tickets
+        assert ticket.description == "Put 1.4.0 (1 changes) on production"
+        assert published(tmp_path) == ["staging/1.4.0.md"]
+        with pytest.raises(RevisionRefused, match="send it back with feedback"):
+            signoff.revise(ticket, by="ana", args={"target": "staging"})
+        getattr(signoff, word)(ticket, by="ana", reason="looked at it")
+        report = signoff.resume(graph, thread_id=THREAD).output["report"]
+        assert signoff.verify().is_whole
+    assert report[0] == "1.4.0 is on staging"
+    if word == "approve":
+        assert (report[1], published(tmp_path)) == (
+            "1.4.0 is on production",
+            ["production/1.4.0.md", "staging/1.4.0.md"],
+        )
+    else:
+        assert report[1].startswith("publish was not run: rejected by ana: looked at it.")
+        assert published(tmp_path) == ["staging/1.4.0.md"]
+
+
+def test_a_version_is_not_published_twice_under_one_key(tmp_path: Path, saver: SqliteSaver) -> None:
+    with closing(Signoff(tmp_path / "signoff.db", policy=release.POLICY)) as signoff:
+        graph = release.build(tmp_path / "site", signoff=signoff, checkpointer=saver)
+        signoff.approve(signoff.run(graph, VERSION, thread_id=THREAD).tickets[0], by="ana")
+        assert signoff.resume(graph, thread_id=THREAD).status == "completed"
+        with pytest.raises(RepeatedKey, match="'publish' runs again"):
+            signoff.run(graph, VERSION, thread_id=THREAD)
+
+
+def published(folder: Path) -> list[str]:
+    return sorted(str(file.relative_to(folder / "site")) for file in (folder / "site").rglob("*.md"))

@@ -64,4 +64,14 @@ def first_approval(outputs: list[Any]) -> None:
     assert counts == [nothing, nothing, once, once]
 
 
-TELLS = {"01_first_approval": first_approval}
+def before_a_node(outputs: list[Any]) -> None:
+    shown = [output.data["text/plain"] for output in outputs if output.output_type == "execute_result"]
+    said = [output.text for output in outputs if output.output_type == "stream"]
+    assert shown[1] == "['site/staging/1.4.0.md']"
+    assert "'1.4.0 is on production'" in shown[2]
+    assert "runs again in this thread under the same key" in said[1]
+    assert "publish was not run: rejected by ben: nobody asked for this" in shown[3]
+    assert said[2].startswith("the record is whole")
+
+
+TELLS = {"01_first_approval": first_approval, "02_before_a_node": before_a_node}

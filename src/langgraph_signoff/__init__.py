@@ -3,6 +3,7 @@
 from langgraph_signoff.audit import Report
 from langgraph_signoff.entries import Entry
 from langgraph_signoff.errors import (
+    ActionRefused,
     DecisionRefused,
     GraphRefused,
     IncompleteDecision,
@@ -14,6 +15,7 @@ from langgraph_signoff.errors import (
     NotAllowedToDecide,
     NotWhatYouSaw,
     PolicyError,
+    RepeatedKey,
     RevisionRefused,
     SignoffError,
     StaleTicket,
@@ -49,6 +51,7 @@ from langgraph_signoff.vocabulary import (
 
 __all__ = [
     "Action",
+    "ActionRefused",
     "Advice",
     "Advisor",
     "Answer",
@@ -71,6 +74,7 @@ __all__ = [
     "PolicyError",
     "Probe",
     "Query",
+    "RepeatedKey",
     "Report",
     "Requirements",
     "RevisionRefused",

@@ -43,6 +43,7 @@ def to_ticket(case: Case) -> Ticket:
         previous=case.previous,
         difference=mask_patch(case.difference, redact),
         args_schema=case.action.get("args_schema", {}),
+        editable=case.action.get("editable", True),
         notes=tuple(hush(note) for note in case.notes),
         decisions=tuple(_decision(decision, redact, hush) for decision in case.decisions),
         approved_by=case.approvers,

@@ -256,6 +256,7 @@ class Ticket(Word):
         default=(), description="RFC 6902, from the previous proposal to this one."
     )
     args_schema: dict[str, Json] = Field(default_factory=dict)
+    editable: bool = Field(default=True, description="Whether revise takes args=; feedback= it always takes.")
     notes: tuple[str, ...] = Field(default=(), description="What advisors said of it.")
     decisions: tuple[Decision, ...] = ()
     approved_by: tuple[str, ...] = Field(default=(), description="Whose approval of this generation counts.")

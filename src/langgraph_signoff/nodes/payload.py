@@ -14,8 +14,6 @@ from langgraph_signoff.vocabulary import Standing, Ticket
 KEY = "signoff"
 """The key of an interrupt's value that marks it as ours: `{"kind": "approval"|"doubt", "tickets": [ids]}`."""
 
-_DECISIONS = ["approve", "edit", "reject"]
-
 
 def pause(cases: Sequence[Case]) -> dict[str, Any]:
     """The value of one interrupt that shows these tickets, in their order."""
@@ -51,8 +49,10 @@ def _request(ticket: Ticket) -> dict[str, Any]:
 
 
 def _config(ticket: Ticket) -> dict[str, Any]:
-    doubt = ticket.standing is Standing.IN_DOUBT
-    return {"action_name": ticket.tool, "allowed_decisions": ["respond"] if doubt else _DECISIONS}
+    if ticket.standing is Standing.IN_DOUBT:
+        return {"action_name": ticket.tool, "allowed_decisions": ["respond"]}
+    allowed = ["approve", "edit", "reject"] if ticket.editable else ["approve", "reject"]
+    return {"action_name": ticket.tool, "allowed_decisions": allowed}
 
 
 def _description(ticket: Ticket) -> str:
