@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from typing import Annotated, Any
 
@@ -216,6 +217,27 @@ def test_two_tools_that_ask_get_their_own_answers(world: World) -> None:
     assert (run.status, given) == ("completed", 4)
     assert world.effects == [f"send {to} {[f'to {n} of {to}' for n in range(2)]}" for to in ("ann", "bob")]
     assert {t.standing for t in world.tickets()} == {"executed"}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_all_that_the_calls_of_a_turn_ask_is_asked_at_once(world: World, order: int, caplog: Any) -> None:
+    def send(to: str, amount: float = 5.0) -> str:
+        """Sends."""
+        world.effect(f"send {to} {interrupt(to)}")
+        return "sent"
+
+    line = [("send", {"to": "bob"}), ("send", {"to": "ann"}), ("send", {"to": "cem"})]
+    world.open([line, "done"], tools=[world.tool("send", send)])
+    world.run()
+    run = world.approve_all()
+    assert sorted(run.questions.values()) == ["ann", "bob", "cem"] == sorted(world.status().questions.values())
+    first, *rest = list(run.questions.items())[::order]
+    left = world.resume(answers={first[0]: f"to {first[1]}"})
+    assert sorted(left.questions.values()) == sorted(name for _, name in rest)
+    assert world.resume(answers={question: f"to {name}" for question, name in rest}).status == "completed"
+    assert world.effects == [f"send {name} to {name}" for name in ("ann", "bob", "cem")]
+    gc.collect()
+    assert [record for record in caplog.records if "never retrieved" in record.message] == []
 
 
 def test_an_answer_that_a_question_refuses_leaves_it_open(world: World) -> None:

@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.tools import tool as create_tool
 from langgraph.config import get_config
+from langgraph.errors import GraphInterrupt
 from langgraph.func import task
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import ToolCallRequest
@@ -97,7 +98,7 @@ class GatedToolNode(ToolNode):
             return self._finished(partial(run_inside, passage, run), input)
         with room() as context:
             futures = context.run(_started, self._bodies(input, passage, runtime))
-            return self._joined([future.result() for future in futures], input)
+            return self._joined(_results(futures), input)
 
     async def _afunc(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
         passage = self._passage(input, config, runtime)
@@ -108,7 +109,7 @@ class GatedToolNode(ToolNode):
             return await self._afinished(partial(arun_inside, passage, run), input)
         with room() as context:
             futures = context.run(_started, self._abodies(input, passage, runtime))
-            return self._joined([await future for future in futures], input)
+            return self._joined(await _aresults(futures), input)
 
     def _may_share(self, passage: Passage, input: Any, config: RunnableConfig) -> bool:
         # What pauses runs its siblings in the same task again. A wrapper may yet make a free call one that pauses.
@@ -212,6 +213,37 @@ def _started(bodies: Sequence[tuple[str, Callable[[], Any]]]) -> list[Any]:
         as_task: Any = task(name=name)
         futures.append(as_task(body)())
     return futures
+
+
+def _results(futures: Sequence[Any]) -> list[Any]:
+    results, errors = [], list[Exception]()
+    for future in futures:
+        try:
+            results.append(future.result())
+        except Exception as error:
+            errors.append(error)
+    _raise(errors)
+    return results
+
+
+async def _aresults(futures: Sequence[Any]) -> list[Any]:
+    results, errors = [], list[Exception]()
+    for future in futures:
+        try:
+            results.append(await future)
+        except Exception as error:
+            errors.append(error)
+    _raise(errors)
+    return results
+
+
+def _raise(errors: Sequence[Exception]) -> None:
+    # The node shows what any of its calls waits for: LangGraph shows nothing of a called task.
+    pauses = [pause for error in errors if isinstance(error, GraphInterrupt) for pause in error.args[0]]
+    if pauses:
+        raise GraphInterrupt(tuple(pauses))
+    if errors:
+        raise errors[0]
 
 
 def _items(output: Any, key: str) -> list[Any]:
