@@ -72,6 +72,31 @@ def test_a_node_sees_whether_its_run_has_a_checkpointer(saver: SqliteSaver, save
     assert seen == [saves], "LangGraph shows a run's checkpointer to a node in another place"
 
 
+def test_a_node_finds_its_checkpoint_and_those_around_it_with_the_tasks_that_ran_on_them(saver: SqliteSaver) -> None:
+    seen = dict[str, Any]()
+
+    def look(state: State) -> None:
+        assert internals.checkpointer(configurable()) is saver
+        own = get_config()["metadata"]["langgraph_checkpoint_ns"]
+        graphs = ["|".join(own.split("|")[:level]) for level in range(own.count("|") + 1)]
+        seen["task"] = own.split("|")[0].rpartition(":")[2]
+        seen["at"] = [internals.checkpoint_in(configurable(), graph) for graph in graphs]
+
+    inner = StateGraph(State).add_node("look", look).add_edge(START, "look").compile()
+    graph = builder(inner).compile(checkpointer=saver)
+    graph.invoke({"word": "go"}, THREAD)
+    around, own = [saver.get_tuple(at) for at in seen["at"]]
+    assert around, "LangGraph keeps the ids of the checkpoints in another place"
+    assert own
+    assert {found.metadata["source"] for found in (around, own)} == {"loop"}
+    assert seen["task"] in [write[0] for write in around.pending_writes or ()]
+    after = graph.get_state(THREAD)
+    assert after.parent_config, "the checkpoint after names the one before"
+    assert after.parent_config["configurable"]["checkpoint_id"] == seen["at"][0]["configurable"]["checkpoint_id"]
+    assert after.metadata
+    assert after.metadata["source"] == "loop"
+
+
 @pytest.mark.parametrize(("durability", "unsaved"), [("exit", True), ("sync", False), ("async", False), (None, False)])
 def test_a_node_sees_a_run_that_saves_nothing_before_it_ends(
     saver: SqliteSaver, durability: Any, unsaved: bool

@@ -15,10 +15,11 @@ from langgraph.config import get_config
 from langgraph.runtime import get_runtime
 
 from langgraph_signoff.canonical import digest
-from langgraph_signoff.errors import ActionRefused, RepeatedKey
+from langgraph_signoff.errors import ActionRefused, GraphRefused, RepeatedKey
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query
-from langgraph_signoff.nodes.as_json import as_json
+from langgraph_signoff.nodes import visits
+from langgraph_signoff.nodes.as_json import as_json, fields_of
 from langgraph_signoff.nodes.heart import BEGUN, CURRENT, Heart
 from langgraph_signoff.nodes.messages import RecordedFailure, did_run
 from langgraph_signoff.nodes.steps import Io, Steps, Work, adrive, drive
@@ -34,10 +35,13 @@ from langgraph_signoff.nodes.turn import (
 )
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.view import to_ticket
-from langgraph_signoff.vocabulary import Action, CurrentAction, Json, Ticket
+from langgraph_signoff.vocabulary import Action, CurrentAction, Json, Standing, Ticket
 
 MARK = "signoff_gate"
 """The attribute of a guarded function that holds its gate."""
+
+
+_UNANSWERED = (Standing.PENDING, Standing.APPROVED)
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,11 @@ class Gate:
         if not isinstance(args, dict):
             raise TypeError(f"the action of {self.name!r} must be a dict of what it is about to do, not {args!r}")
         thread_id, trouble = where_from(config)
-        visit = _visit(config.get("metadata", {}))
-        own = visit if self.by_visit else self.key and as_json(self.key(given))
-        key = json.dumps(["node", self.name, own])
+        own = visits.place_of(config) if self.by_visit else self.key and as_json(self.key(given))
+        key = json.dumps(["node", self.name, own], sort_keys=True)
         turn, trigger = last_human(messages)
         hash_ = digest(self.name, args)
+        id_ = ticket_id(thread_id, key, hash_)
         action = Action(
             thread_id=thread_id,
             kind="node",
@@ -91,25 +95,41 @@ class Gate:
             requester=requester_of(get_runtime(), self.requester),
             resource=self.resource(given) if self.resource else None,
             trigger=self.trigger(given) if self.trigger else trigger,
-            visit=visit,
+            args_schema=_only(args),
+            visit=visits.visit_of(config, id_),
             editable=self.apply is not None,
         )
-        return Call(action, ticket_id(thread_id, key, hash_), trouble=trouble)
+        return Call(action, id_, trouble=trouble)
 
     def steps(self, call: Call, door: NodeDoor) -> Steps[Any]:
         """The heart's, after a look whether another run has used the key."""
-        yield Io(functools.partial(self._check_key, call))
+        earlier = yield Io(functools.partial(self._earlier, call))
+        if earlier and (yield from visits.is_over(earlier)):
+            raise self.repeated()
         try:
             return (yield from self.heart.perform(call, door))
         except RecordedFailure as failure:
             case = yield Io(functools.partial(self.heart.desk.case, call.id))
             return door.tell(case, failure.told(self.name))
 
-    def _check_key(self, call: Call) -> None:
-        query = Query(thread_id=call.action.thread_id, tool=self.name, limit=1000)
-        for row in self.heart.desk.ledger.find(query):
-            if row.message_id == call.action.message_id and row.id != call.id and row.standing in BEGUN:
+    def _earlier(self, call: Call) -> str:
+        """Another visit to which the record has an answer for this very action, empty if there is none."""
+        answered, action = "", call.action
+        for row in self.heart.desk.ledger.find(Query(thread_id=action.thread_id, tool=self.name, limit=1000)):
+            if row.message_id != action.message_id:
+                continue
+            case = self.heart.desk.case(row.id)
+            self.check_visit(case, action.visit)
+            if row.id != call.id and case.standing in BEGUN:
                 raise self.repeated()
+            if row.id == call.id and case.standing not in _UNANSWERED:
+                answered = case.action.get("visit", "")
+        return "" if not answered or visits.is_same(answered, action.visit) else answered
+
+    def check_visit(self, case: Case, visit: str) -> None:
+        """Raises RepeatedKey if a case is about another visit in the same step."""
+        if case.action and visits.is_beside(case.action["visit"], visit):
+            raise self.repeated()
 
     def repeated(self) -> RepeatedKey:
         """The error for a key that another run has used."""
@@ -128,9 +148,7 @@ class NodeDoor:
         return args
 
     def fit(self, case: Case) -> dict[str, Any]:
-        visit = case.action.get("visit", "")
-        if visit != self._call.action.visit and _step(visit) == _step(self._call.action.visit):
-            raise self._gate.repeated()
+        self._check_visit(case)
         return case.args
 
     def work(self, args: dict[str, Any] | None, about: CurrentAction | None) -> Work:
@@ -143,19 +161,22 @@ class NodeDoor:
     def tell(self, case: Case, text: str) -> Any:
         self._check_visit(case)
         if did_run(case):
-            return case.outcome.result if case.outcome else None
+            return self._update(case.outcome.result) if case.outcome else None
         if self._gate.refused is None:
             raise ActionRefused(text, case.id)
         return self._gate.refused(self._given, to_ticket(case), text)
+
+    def _update(self, result: Json) -> Json:
+        # What somebody says of it need not be an update; a state of several channels takes no other than an object.
+        has_channels = isinstance(self._given, Mapping) or _has_fields(type(self._given))
+        return None if has_channels and not isinstance(result, dict) else result
 
     def give(self, case: Case, kept: Any) -> Any:
         self._check_visit(case)
         return kept
 
     def _check_visit(self, case: Case) -> None:
-        # A replay comes to the same visit again; another one must not get this one's answer.
-        if case.action and case.action.get("visit") != self._call.action.visit:
-            raise self._gate.repeated()
+        self._gate.check_visit(case, self._call.action.visit)
 
 
 def gate_of(node: Any) -> Gate | None:
@@ -168,19 +189,25 @@ def guard_node(gate: Gate, node: Any) -> Any:
     """A node that does what `node` does if the record permits it. LangGraph sees the same signature."""
     if isinstance(node, Runnable):
         return _guard_runnable(gate, node)
+    # LangGraph reads the hints of an object that can be called at its method.
+    shown = node.__call__ if inspect.ismethod(getattr(node, "__call__", None)) else node  # noqa: B004  # not a test
     if _is_async(node):
 
-        @functools.wraps(node)
+        @functools.wraps(shown)
         async def aguarded(state: Any, *more: Any, **injected: Any) -> Any:
             return await _arun(gate, state, lambda given: node(given, *more, **injected))
 
-        setattr(aguarded, MARK, gate)
-        return aguarded
+        return _marked(aguarded, gate, node)
 
-    @functools.wraps(node)
+    @functools.wraps(shown)
     def guarded(state: Any, *more: Any, **injected: Any) -> Any:
         return _run(gate, state, lambda given: node(given, *more, **injected))
 
+    return _marked(guarded, gate, node)
+
+
+def _marked(guarded: Any, gate: Gate, node: Any) -> Any:
+    guarded.__name__ = getattr(node, "__name__", type(node).__name__)
     setattr(guarded, MARK, gate)
     return guarded
 
@@ -200,6 +227,10 @@ def _guard_runnable(gate: Gate, node: Runnable[Any, Any]) -> Any:
 def guard_task(gate: Gate, function: Any) -> Any:
     """A function, or LangGraph's task of one, that runs only if the record permits it."""
     if hasattr(function, "func") and hasattr(function, "retry_policy"):
+        if function.cache_policy:
+            raise GraphRefused(
+                f"task {gate.name!r} has a CachePolicy, which would answer one thread's call from another's; remove it"
+            )
         guarded_task = copy(function)
         guarded_task.func = guard_task(gate, function.func)
         return guarded_task
@@ -251,13 +282,18 @@ def _is_async(function: Any) -> bool:
 
 
 def _messages(given: Any) -> list[Any]:
-    return [] if isinstance(given, inspect.BoundArguments) else messages_of(given, "messages")
+    # A plain node's state may hold anything under this name.
+    if isinstance(given, inspect.BoundArguments):
+        return []
+    named = given.get("messages") if isinstance(given, Mapping) else getattr(given, "messages", None)
+    found = given if isinstance(given, list) else named
+    return messages_of(found, "messages") if isinstance(found, list) else []
 
 
-def _visit(metadata: Mapping[str, Any]) -> str:
-    namespace = str(metadata.get("langgraph_checkpoint_ns", "")).rpartition("|")[0]
-    return json.dumps([namespace, metadata.get("langgraph_step"), as_json(metadata.get("langgraph_path"))])
+def _has_fields(kind: type) -> bool:
+    return bool(fields_of(kind))
 
 
-def _step(visit: str) -> Any:
-    return json.loads(visit)[:2] if visit else None
+def _only(args: Mapping[str, Json]) -> dict[str, Json]:
+    """A schema that takes these arguments and no other."""
+    return {"type": "object", "properties": {key: {} for key in args}, "additionalProperties": False}

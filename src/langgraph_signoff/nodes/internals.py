@@ -17,7 +17,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import set_config_context
 from langchain_core.tools import BaseTool
-from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.config import get_config
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import _get_all_injected_args
@@ -26,7 +26,7 @@ INTERRUPT = "__interrupt__"
 """Where `invoke` puts the pauses of a run."""
 
 _CALL, _CHECKPOINTER, _DURABILITY = "__pregel_call", "__pregel_checkpointer", "__pregel_durability"
-_SENDS = "__pregel_tasks"
+_SENDS, _CHECKPOINTS = "__pregel_tasks", "checkpoint_map"
 _SCRATCHPAD, _RESUME_MAP = "__pregel_scratchpad", "__pregel_resume_map"
 
 Configurable = Mapping[str, Any]
@@ -36,6 +36,18 @@ Configurable = Mapping[str, Any]
 def has_checkpointer(configurable: Configurable) -> bool:
     """Whether the run saves its state."""
     return bool(configurable.get(_CHECKPOINTER))
+
+
+def checkpointer(configurable: Configurable) -> BaseCheckpointSaver[Any]:
+    """What saves the state of a run that has a checkpointer."""
+    saver: BaseCheckpointSaver[Any] = configurable[_CHECKPOINTER]
+    return saver
+
+
+def checkpoint_in(configurable: Configurable, graph: str) -> RunnableConfig:
+    """Where the checkpoint lies on which a task now runs: its own graph's, or that of a graph around it, by namespace."""
+    checkpoint, thread = configurable[_CHECKPOINTS][graph], configurable["thread_id"]
+    return {"configurable": {"thread_id": thread, "checkpoint_ns": graph, "checkpoint_id": checkpoint}}
 
 
 def ends_unsaved(configurable: Configurable) -> bool:

@@ -1,0 +1,120 @@
+"""Which visit of a node or task a run is, and whether an earlier one is over: so a repeated key is told from a replay.
+
+A visit is kept as JSON: the namespace around its task, step and path, then the task itself, and how often the task has come
+to this very call.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Generator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.config import get_config
+from langgraph.runtime import get_runtime
+
+from langgraph_signoff.nodes import internals
+from langgraph_signoff.nodes.as_json import as_json
+from langgraph_signoff.nodes.steps import Sleep, Step
+from langgraph_signoff.vocabulary import Json
+
+_POLL, _LOOKS = 0.05, 100  # seconds between two looks for a checkpoint that is only being saved, and how many looks
+
+_COUNTED: ContextVar[tuple[Any, Counter[str]]] = ContextVar("signoff_visits", default=((), Counter()))
+
+
+def place_of(config: RunnableConfig) -> list[Json]:
+    """Where a run is, in LangGraph's terms: it outlives a resume, and the loss of a checkpoint. Namespace, step, path."""
+    metadata = config.get("metadata", {})
+    namespace, step = metadata.get("langgraph_checkpoint_ns", ""), metadata.get("langgraph_step")
+    return [str(namespace).rpartition("|")[0], step, as_json(metadata.get("langgraph_path"))]
+
+
+def visit_of(config: RunnableConfig, ticket_id: str) -> str:
+    """This visit. To be asked for once in each run: it is counted."""
+    info = get_runtime().execution_info
+    task, attempt = (info.checkpoint_ns, info.node_attempt) if info else ("", 1)
+    known, counted = _COUNTED.get()
+    if known != (task, attempt):
+        counted = Counter()
+        _COUNTED.set(((task, attempt), counted))
+    counted[ticket_id] += 1
+    return json.dumps([*place_of(config), task.rpartition("|")[2], counted[ticket_id]])
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether both are one visit."""
+    return _place(one) == _place(other) and _way(one) == _way(other)
+
+
+def is_beside(one: str, other: str) -> bool:
+    """Whether these are two visits of one step."""
+    return _place(one) == _place(other) and _way(one) != _way(other)
+
+
+def is_over(earlier: str) -> Generator[Step, Any, bool]:
+    """Whether the history that this run stands on has gone on from that visit, so that this run is another one.
+
+    An update of the state and a replay go back behind it; the end of its step and new input go on. What cannot be known is over.
+    """
+    config = get_config()
+    mine, theirs = config["metadata"]["langgraph_checkpoint_ns"].split("|"), _namespace(earlier).split("|")
+    level = next((n for n, (one, other) in enumerate(zip(mine, theirs, strict=False)) if one != other), None)
+    if level is None:
+        return True
+    task, after = theirs[level].rpartition(":")[2], ""
+    found = yield from _current(internals.checkpoint_in(config["configurable"], "|".join(mine[:level])))
+    while found and task not in [write[0] for write in found.pending_writes or ()]:
+        after = found.metadata["source"]
+        if found.parent_config is None:
+            return found.metadata["step"] >= 0  # the beginning of the history is missing
+        found = yield _Load(found.parent_config)
+    return found is None or after in ("loop", "input")
+
+
+def _current(at: RunnableConfig) -> Generator[Step, Any, CheckpointTuple | None]:
+    # LangGraph saves in the background.
+    for _ in range(_LOOKS):
+        found: CheckpointTuple | None = yield _Load(at)
+        if found:
+            return found
+        yield Sleep(_POLL)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """Reads a checkpoint of this run's thread."""
+
+    at: RunnableConfig
+
+    @property
+    def saver(self) -> BaseCheckpointSaver[Any]:
+        return internals.checkpointer(get_config()["configurable"])
+
+    def run(self) -> CheckpointTuple | None:
+        """Reads it here."""
+        return self.saver.get_tuple(self.at)
+
+    async def arun(self) -> CheckpointTuple | None:
+        """Reads it on the loop."""
+        return await self.saver.aget_tuple(self.at)
+
+
+def _place(visit: str) -> list[Json]:
+    return list(json.loads(visit)[:2])
+
+
+def _way(visit: str) -> list[Json]:
+    _, _, path, _, count = json.loads(visit)
+    return [path, count]
+
+
+def _namespace(visit: str) -> str:
+    around, _, _, task, _ = json.loads(visit)
+    return f"{around}|{task}" if around else str(task)
