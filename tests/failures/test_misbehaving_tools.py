@@ -240,6 +240,29 @@ def test_all_that_the_calls_of_a_turn_ask_is_asked_at_once(world: World, order: 
     assert [record for record in caplog.records if "never retrieved" in record.message] == []
 
 
+@pytest.mark.parametrize("first", ["asks", "fails"])
+def test_an_error_of_one_call_is_raised_also_while_another_asks(world: World, first: str) -> None:
+    def send(to: str, amount: float = 5.0) -> str:
+        """Sends."""
+        if to == "asks":
+            return interrupt(to)
+        world.effect("send")
+        raise ValueError("no")
+
+    line = [("send", {"to": first}), ("send", {"to": "fails" if first == "asks" else "asks"})]
+    world.open([line, "done"], tools=[world.tool("send", send)], handle_tool_errors=False)
+    world.run()
+    run = world.approve_all()
+    assert (run.status, run.error) == ("failed", "ValueError: no")
+    while run.status != "completed":
+        for ticket in world.signoff.in_doubt():  # in a task of its own it may have been cut off by the error
+            world.signoff.settle(ticket, "did_not_happen", by="ana")
+        run = world.resume(answers=dict.fromkeys(world.status().questions, "yes"))
+    told = {message.text for message in world.told()}
+    assert told == {"yes", f"send failed: ValueError('no'). {FAILED}"}
+    assert world.effects == ["send"]
+
+
 def test_an_answer_that_a_question_refuses_leaves_it_open(world: World) -> None:
     class Amount(BaseModel):
         amount: int

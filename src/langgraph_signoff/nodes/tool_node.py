@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.tools import tool as create_tool
 from langgraph.config import get_config
-from langgraph.errors import GraphInterrupt
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.func import task
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import ToolCallRequest
@@ -238,6 +238,9 @@ async def _aresults(futures: Sequence[Any]) -> list[Any]:
 
 
 def _raise(errors: Sequence[Exception]) -> None:
+    for error in errors:
+        if not isinstance(error, GraphBubbleUp):
+            raise error
     # The node shows what any of its calls waits for: LangGraph shows nothing of a called task.
     pauses = [pause for error in errors if isinstance(error, GraphInterrupt) for pause in error.args[0]]
     if pauses:
