@@ -119,7 +119,6 @@ def test_of_several_processes_one_gets_the_claim(path: Path, signoff: Signoff) -
         found = pool.starmap(_claims, [(path, ids)] * 4, chunksize=1)
     granted = [id_ for mine in found for id_ in mine]
     assert sorted(granted) == sorted(ids)
-    assert sum(bool(mine) for mine in found) > 1, "one process took all: nothing was raced for"
 
 
 _START = FORK.Barrier(4)
@@ -127,10 +126,9 @@ _START = FORK.Barrier(4)
 
 def _claims(path: Path, ids: list[str]) -> list[str]:
     with closing(Signoff(path, lease=30)) as signoff:
-        _START.wait(60)
         mine = []
-        for place in range(len(ids)):
-            id_ = ids[(place + os.getpid()) % len(ids)]
+        for id_ in ids:
+            _START.wait(60)  # all four want the same one at once
             case, granted = signoff.claims.claim(id_)
             if granted:
                 mine.append(id_)

@@ -39,12 +39,15 @@ def connect(path: str) -> sqlite3.Connection:
 def _use_wal(db: sqlite3.Connection, path: str) -> None:
     # The busy timeout does not cover the change of journal mode, and two processes may meet in it.
     end = time.monotonic() + BUSY_TIMEOUT
-    while (mode := db.execute("PRAGMA journal_mode").fetchone()[0]) != "wal":
+    mode = db.execute("PRAGMA journal_mode").fetchone()[0]
+    while mode != "wal":
         try:
-            db.execute("PRAGMA journal_mode = WAL")
+            mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         except sqlite3.OperationalError:
             if time.monotonic() > end:
                 raise
+        if mode == "wal":
+            return
         if time.monotonic() > end:
             raise LedgerUnavailable(f"{path} cannot be shared (journal mode {mode}, not WAL); put it on a local disk")
         time.sleep(0.01)
