@@ -229,13 +229,25 @@ def test_a_thread_that_has_nothing_to_go_on_with_is_looked_at_once(shop: Shop) -
 def test_a_decision_that_comes_while_the_thread_is_looked_at_wakes_it_again(shop: Shop) -> None:
     [ticket] = shop.pause("t")
     signoff = shop.signoff
-    signoff.comment(ticket, by="ana", text="wait")
     signoff.approve(signoff.ticket(ticket), by="ana")
     seen = signoff.ledger.wake("t")
     assert seen is not None
-    signoff.comment(ticket, by="ben", text="good")
+    signoff.withdraw(ticket, by="ben")
     signoff.ledger.drop_wake(seen)
     assert signoff.threads_to_wake() == ["t"]
+
+
+def test_a_comment_wakes_no_thread(shop: Shop) -> None:
+    [ticket] = shop.pause("t")
+    signoff = shop.signoff
+    signoff.comment(ticket, by="ana", text="wait")
+    assert signoff.threads_to_wake() == []
+    signoff.approve(signoff.ticket(ticket), by="ana")
+    signoff.comment(ticket, by="ben", text="good")
+    assert signoff.threads_to_wake() == ["t"]
+    assert shop.run("resume", "--all").code == 0
+    signoff.comment(ticket, by="ben", text="seen in the books")
+    assert signoff.threads_to_wake() == []
 
 
 def test_all_goes_on_when_one_thread_cannot(shop: Shop) -> None:

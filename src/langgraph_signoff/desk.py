@@ -12,7 +12,7 @@ from langgraph_signoff import law
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket, UnknownTicket
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, Row, Wake, link, stamp
-from langgraph_signoff.vocabulary import Action, Counts, Ruling, Standing
+from langgraph_signoff.vocabulary import Action, Counts, Ruling, Standing, Verdict
 
 Clock = Callable[[], datetime]
 Step = Callable[[Case], list[Draft]]
@@ -180,8 +180,10 @@ class Desk:
             return last
         entries = link(case.id, last, drafts, self.clock())
         law.advance(case, entries)
-        # A pending call waits for a person; after anything else its thread may go on, or have died while it did.
-        wakes = [] if case.standing is Standing.PENDING else [_wake(case, entries[-1])]
+        # A pending call waits for a person, and a comment changes nothing; after anything else its thread may go on, or
+        # have died while it did.
+        is_talk = all(draft.body.get("verdict") == Verdict.COMMENT for draft in drafts)
+        wakes = [] if is_talk or case.standing is Standing.PENDING else [_wake(case, entries[-1])]
         self.ledger.append(entries, [to_row(case)], policies, wakes)
         return entries[-1]
 
