@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from langgraph.graph import END, START, StateGraph
+from langgraph.store.base import BaseStore
 
 from failures.world import Mode, World, as_coroutine
 from langgraph_signoff import Ticket
@@ -51,6 +52,11 @@ class Release(World):
         super().__init__(folder, Mode(way != "sync", each=False))
         self.way = way
         self.signoff = self.new_signoff(POLICY)
+        self.store: BaseStore | None = None
+
+    def compile(self, builder: StateGraph, **options: Any) -> Any:
+        """The graph, over the saver of this folder, and the store if there is one."""
+        return super().compile(builder, **({"store": self.store} if self.store else {}), **options)
 
     def step(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A function as it is, or as a coroutine."""

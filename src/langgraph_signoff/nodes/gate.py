@@ -107,6 +107,9 @@ class Gate:
         if earlier and (yield from visits.is_over(earlier)):
             raise self.repeated()
         try:
+            yield from self.heart.admit([call])
+            if call.known:
+                yield Io(functools.partial(self._earlier, call))  # another one of this step may have come meanwhile
             return (yield from self.heart.perform(call, door))
         except RecordedFailure as failure:
             case = yield Io(functools.partial(self.heart.desk.case, call.id))

@@ -58,9 +58,9 @@ def is_beside(one: str, other: str) -> bool:
 
 
 def is_over(earlier: str) -> Generator[Step, Any, bool]:
-    """Whether the history that this run stands on has gone on from that visit, so that this run is another one.
+    """Whether the history that this run stands on holds the end of that visit's step, so that this run is another one.
 
-    An update of the state and a replay go back behind it; the end of its step and new input go on. What cannot be known is over.
+    An update of the state, a replay and new input leave a visit without its end. What cannot be known is over.
     """
     config = get_config()
     mine, theirs = config["metadata"]["langgraph_checkpoint_ns"].split("|"), _namespace(earlier).split("|")
@@ -74,7 +74,7 @@ def is_over(earlier: str) -> Generator[Step, Any, bool]:
         if found.parent_config is None:
             return found.metadata["step"] >= 0  # the beginning of the history is missing
         found = yield _Load(found.parent_config)
-    return found is None or after in ("loop", "input")
+    return found is None or after == "loop"
 
 
 def _current(at: RunnableConfig) -> Generator[Step, Any, CheckpointTuple | None]:
