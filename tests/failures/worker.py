@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import aiosqlite
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -39,6 +40,7 @@ from langgraph.types import Command, interrupt
 from langgraph_signoff import Policy, Signoff
 from langgraph_signoff.ledger import Entry, Lease, Query, Row
 from langgraph_signoff.ledger.sqlite import SqliteLedger
+from langgraph_signoff.middleware import SignoffMiddleware
 from langgraph_signoff.nodes.payload import tickets_of
 from langgraph_signoff.testing import ScriptedModel
 from langgraph_signoff.vocabulary import Answer, CurrentAction, Happened, Run, Ticket
@@ -337,8 +339,11 @@ def make_graph(job: Job, death: Death, signoff: Signoff, saver: Any) -> Any:
     """An agent that says its script, and its tools behind the gate that the job names."""
     tools = make_tools(job, death)
     probes = {"send": make_probe(job)} if job.probe else None
-    node = ToolNode(tools) if job.gate == "bare" else signoff.tool_node(tools, verify=probes)
     model = ScriptedModel([line if isinstance(line, str) else [(n, args) for n, args in line] for line in job.lines])
+    if job.door == "agent":
+        middleware = [] if job.gate == "bare" else [SignoffMiddleware(signoff, verify=probes)]
+        return create_agent(model, tools, middleware=middleware, checkpointer=saver)
+    node = ToolNode(tools) if job.gate == "bare" else signoff.tool_node(tools, verify=probes)
 
     def agent(state: MessagesState) -> dict[str, Any]:
         return {"messages": [model.invoke(state["messages"])]}

@@ -7,8 +7,10 @@ from typing import Any
 
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.prebuilt import ToolNode
 
 from langgraph_signoff.errors import GraphRefused
+from langgraph_signoff.nodes.closures import Gating, gating_of
 from langgraph_signoff.nodes.gate import Gate, gate_of
 from langgraph_signoff.nodes.tool_node import GatedToolNode
 
@@ -23,7 +25,8 @@ def check(graph: Graph) -> list[str]:
     found: list[str] = []
     for name, node, gate in _gates(graph):
         found += _check_node(name, node)
-        found += gate.policy.warnings(_tools(gate), _nodes(gate))  # the one that rules there, whichever the caller has
+        # The policy that rules there, whichever the caller has.
+        found += gate.policy.warnings(_tools(node.bound), _nodes(gate))
     return found
 
 
@@ -44,26 +47,31 @@ def _check_node(name: str, node: Any) -> list[str]:
     return found
 
 
-def _gates(graph: Graph) -> Iterable[tuple[str, Any, GatedToolNode | Gate]]:
+def _gates(graph: Graph) -> Iterable[tuple[str, Any, GatedToolNode | Gating | Gate]]:
     for part in [graph, *(subgraph for _, subgraph in graph.get_subgraphs(recurse=True))]:
         for name, node in part.nodes.items():
-            gate = node.bound if isinstance(node.bound, GatedToolNode) else gate_of(node.bound)
-            if gate:
+            if gate := _gate(node.bound):
                 yield name, node, gate
 
 
-def _tools(gate: GatedToolNode | Gate) -> list[str]:
-    return gate.policy_tools if isinstance(gate, GatedToolNode) else []
+def _gate(node: Any) -> GatedToolNode | Gating | Gate | None:
+    if isinstance(node, GatedToolNode):
+        return node
+    return gating_of(node) if isinstance(node, ToolNode) else gate_of(node)
 
 
-def _nodes(gate: GatedToolNode | Gate) -> list[str]:
+def _tools(node: Any) -> list[str]:
+    return list(node.tools_by_name) if isinstance(node, ToolNode) else []
+
+
+def _nodes(gate: GatedToolNode | Gating | Gate) -> list[str]:
     return [gate.name] if isinstance(gate, Gate) else []
 
 
 def gated(graph: Graph) -> tuple[list[str], list[str]]:
     """The names of the tools and of the nodes behind a graph's gates, those of its subgraphs included."""
-    gates = [gate for _, _, gate in _gates(graph)]
-    return [name for gate in gates for name in _tools(gate)], [name for gate in gates for name in _nodes(gate)]
+    gates = [(node.bound, gate) for _, node, gate in _gates(graph)]
+    return [name for node, _ in gates for name in _tools(node)], [name for _, gate in gates for name in _nodes(gate)]
 
 
 def breakpoints(graph: Graph) -> tuple[frozenset[str], bool]:
@@ -87,9 +95,10 @@ def _explained(builder: Any, indent: str) -> Iterator[str]:
 
 
 def _said(node: Any) -> str:
-    if isinstance(node, GatedToolNode):
-        modes = [f"{tool} ({node.policy.summary(tool, kind='tool')})" for tool in node.policy_tools]
-        return f"gated tools: {', '.join(modes) or 'none'}"
-    if gate := gate_of(node):
+    gate = _gate(node)
+    if isinstance(gate, Gate):
         return f"guarded ({gate.policy.summary(gate.name, kind='node')})"
+    if gate:
+        modes = [f"{tool} ({gate.policy.summary(tool, kind='tool')})" for tool in _tools(node)]
+        return f"gated tools: {', '.join(modes) or 'none'}"
     return "a graph of its own" if isinstance(node, CompiledStateGraph) else "runs as it is"

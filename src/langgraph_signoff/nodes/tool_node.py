@@ -84,11 +84,6 @@ class GatedToolNode(ToolNode):
         """The policy that rules here."""
         return self._heart.policy
 
-    @property
-    def policy_tools(self) -> list[str]:
-        """The names of the tools behind this gate."""
-        return list(self.tools_by_name)
-
     def _func(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
         passage = self._passage(input, config, runtime)
         run_inside(passage, partial(drive, self._heart.admit(passage.calls)))

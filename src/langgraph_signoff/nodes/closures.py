@@ -1,0 +1,45 @@
+"""What other packages keep where only their closures show it: who wraps the calls of a ToolNode.
+
+It leans on how `create_agent` chains them; `tests/test_middleware.py` fails when that changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import FunctionType, MethodType
+from typing import Any
+
+from langgraph.prebuilt import ToolNode
+
+from langgraph_signoff.policy import Policy
+
+
+class Gating:
+    """Gates the calls of a ToolNode from outside, as one of its wrappers."""
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that rules there."""
+        raise NotImplementedError
+
+
+def gating_of(node: ToolNode) -> Gating | None:
+    """The gate among the wrappers of a ToolNode, None if there is none."""
+    seen: set[int] = set()
+    waiting: list[Any] = [node._wrap_tool_call, node._awrap_tool_call]
+    while waiting:
+        thing = waiting.pop()
+        if isinstance(thing, MethodType) and isinstance(thing.__self__, Gating):
+            return thing.__self__
+        if isinstance(thing, FunctionType) and id(thing) not in seen:
+            seen.add(id(thing))
+            waiting += _held(thing)
+    return None
+
+
+def _held(function: FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:
+            continue  # a name that its function has not set yet
