@@ -153,7 +153,7 @@ def test_a_node_of_any_kind_waits_for_its_decision_and_runs_once(release: Releas
     release.assert_ends(*DEPLOYED)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["a function with everything injected", "a chain of runnables", "a graph"])
 def test_a_node_of_any_kind_that_is_rejected_does_not_run(release: Release, kind: str) -> None:
     release.store = InMemoryStore()
     release.open(node=KINDS[kind](release), refused=told)
@@ -420,13 +420,19 @@ def test_a_node_that_is_sent_several_times_asks_for_each(release: Release) -> No
 KEYLESS: dict[str, dict[str, Any]] = {"no key": {}, "the same key": {"key": lambda state: "deploy"}}
 
 
-@pytest.mark.parametrize("versions", [["1.0", "1.0"], ["1.0", "2.0"]], ids=["the same action", "two actions"])
-@pytest.mark.parametrize("options", KEYLESS.values(), ids=KEYLESS)
-@pytest.mark.parametrize("name", ["deploy", "pay"])
+@pytest.mark.parametrize(
+    ("name", "options", "versions"),
+    [
+        ("deploy", "no key", ["1.0", "1.0"]),
+        ("deploy", "the same key", ["1.0", "2.0"]),
+        ("pay", "no key", ["1.0", "2.0"]),
+        ("pay", "the same key", ["1.0", "1.0"]),
+    ],
+)
 def test_nodes_that_are_sent_under_one_key_are_refused_and_none_runs_twice(
-    release: Release, name: str, options: dict[str, Any], versions: list[str]
+    release: Release, name: str, options: str, versions: list[str]
 ) -> None:
-    _sent(release, versions, node=release.does(name), name=name, **options)
+    _sent(release, versions, node=release.does(name), name=name, **KEYLESS[options])
     with suppress(RepeatedKey):
         release.start()  # two that come at one moment may both ask before either sees the other
     for ticket in release.signoff.pending():

@@ -13,7 +13,14 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command, StateSnapshot
 
-from langgraph_signoff.errors import GraphRefused, SignoffError, StillRunning, UnknownQuestion, UnknownThread
+from langgraph_signoff.errors import (
+    ActionRefused,
+    GraphRefused,
+    SignoffError,
+    StillRunning,
+    UnknownQuestion,
+    UnknownThread,
+)
 from langgraph_signoff.heads import Head, let_sleep, waits, withdraw_dropped
 from langgraph_signoff.law import Case
 from langgraph_signoff.nodes.checks import Graph, check
@@ -181,11 +188,11 @@ def _answered(knocks: Sequence[str], answers: Mapping[str, Any]) -> str:
 def _go(signoff: Signoff, invoke: Invoke, thread_id: str, did: str) -> Steps[Run]:
     try:
         output = yield invoke
-    except SignoffError:
-        raise
     except Stopped as stopped:
         raise stopped.error from stopped.error.__cause__
     except Exception as error:
+        if isinstance(error, SignoffError) and not isinstance(error, ActionRefused):
+            raise  # a refusal that a workflow does not catch is its end, not its caller's error
         text = f"{type(error).__name__}: {spelled(error)}"
         return Run(status="failed", thread_id=thread_id, error=text, went_on=True, did=did)
     head = yield Io(partial(Head.reached, signoff, invoke.graph, output))
