@@ -13,6 +13,7 @@ from langgraph_signoff.errors import (
     LedgerVersion,
     Mistake,
     NotAllowedToDecide,
+    NotHalted,
     NotWhatYouSaw,
     PolicyError,
     RepeatedKey,
@@ -27,6 +28,7 @@ from langgraph_signoff.errors import (
     UnknownThread,
     UnknownTicket,
 )
+from langgraph_signoff.law import Halt
 from langgraph_signoff.ledger import Query
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.signoff import Signoff
@@ -60,6 +62,7 @@ __all__ = [
     "DecisionRefused",
     "Entry",
     "GraphRefused",
+    "Halt",
     "Happened",
     "IncompleteDecision",
     "LedgerCorrupt",
@@ -68,6 +71,7 @@ __all__ = [
     "LedgerVersion",
     "Mistake",
     "NotAllowedToDecide",
+    "NotHalted",
     "NotWhatYouSaw",
     "Outcome",
     "Policy",

@@ -17,6 +17,8 @@ from langgraph_signoff.vocabulary import SHORTEST_DIGEST
 
 SEALS = "seals"
 
+_NO_TICKETS = (SEALS, law.HALTS)  # streams without a standing
+
 
 @dataclass
 class Report:
@@ -90,7 +92,7 @@ def verify(ledger: Ledger, *, noted_seal: str | None = None) -> Report:
     policies = _Policies(ledger)
     report.broken += policies.wrong
     report.broken += _wrong_rows(ledger, heads, policies)
-    report.tickets = sum(stream != SEALS for stream in heads)
+    report.tickets = sum(stream not in _NO_TICKETS for stream in heads)
     return report
 
 
@@ -205,7 +207,7 @@ class _Policies:
 
 
 def _wrong_rows(ledger: Ledger, heads: dict[str, Last], policies: _Policies) -> Iterator[str]:
-    rest = {stream for stream in heads if stream != SEALS}
+    rest = {stream for stream in heads if stream not in _NO_TICKETS}
     for row in ledger.all_rows():
         rest.discard(row.id)
         yield from _wrong_row(ledger, row, policies)

@@ -30,7 +30,14 @@ _STANDING = {
     Standing.EXECUTED: _GREEN,
     Standing.RUNNING: _BLUE,
 }
-_STATUS = {"completed": _GREEN, "pending_approval": _AMBER, "in_doubt": _AMBER, "waiting": _AMBER, "stalled": _AMBER}
+_STATUS = {
+    "completed": _GREEN,
+    "pending_approval": _AMBER,
+    "in_doubt": _AMBER,
+    "halted": _RED,
+    "waiting": _AMBER,
+    "stalled": _AMBER,
+}
 
 _CARD = (
     "font:14px/1.45 system-ui,sans-serif;color:inherit;text-align:left;max-width:46em;margin:.5em 0;padding:.7em 1em;"

@@ -6,13 +6,21 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from langgraph_signoff import liveness
+from langgraph_signoff import law, liveness
 from langgraph_signoff.desk import Desk
 from langgraph_signoff.errors import LedgerError
 from langgraph_signoff.law import Case, Claim
 from langgraph_signoff.leases import Leases
 from langgraph_signoff.ledger import Draft
 from langgraph_signoff.vocabulary import Standing
+
+
+class Halted(Exception):
+    """A claim that a halt holds back: nothing was written, the approval stands."""
+
+    def __init__(self, case: Case, halt: law.Halt) -> None:
+        super().__init__(str(halt.scope))
+        self.case, self.halt = case, halt
 
 
 class Claims:
@@ -28,17 +36,19 @@ class Claims:
         """Takes the claim if the ticket permits it; the case as it then stands, and whether this call is the one that runs.
 
         A claim whose owner is found dead becomes in doubt; an idempotent tool in doubt is claimed again. A case that was
-        claimed is added to `mine` first, so that a caller who is cut off here can give it back.
+        claimed is added to `mine` first, so that a caller who is cut off here can give it back. Raises Halted.
         """
-        granted = False
+        granted, read = False, dict[str, int]()
 
         def step(case: Case) -> list[Draft]:
-            nonlocal granted
+            nonlocal granted, read
             drafts = self._claim(case)
             granted = any(draft.kind == "claimed" for draft in drafts)
+            # What has paused itself has begun: a halt lets it finish.
+            read = self._not_halted(case) if granted and not (case.claim and case.claim.suspended) else {}
             return drafts
 
-        case = self.desk.write(ticket_id, step)
+        case = self.desk.write(ticket_id, step, ends=lambda: read)
         if granted:
             if mine is not None:
                 mine.append(case)
@@ -52,6 +62,12 @@ class Claims:
     def _is_dead(self, case: Case) -> bool:
         under_way = case.standing is Standing.RUNNING and case.claim is not None and not case.claim.suspended
         return under_way and not self.is_alive(case)
+
+    def _not_halted(self, case: Case) -> dict[str, int]:
+        halts = self.desk.halts()
+        if halt := halts.on(case.opening["thread_id"], case.opening["tool"]):
+            raise Halted(case, halt)
+        return {law.HALTS: halts.seq}
 
     def _claim(self, case: Case) -> list[Draft]:
         match case.standing:

@@ -107,11 +107,19 @@ class Desk:
         if entries:
             self.ledger.append(entries, rows, [policy])
 
-    def write(self, ticket_id: str, step: Step, *, policies: Iterable[tuple[str, str]] = ()) -> Case:
+    def write(
+        self,
+        ticket_id: str,
+        step: Step,
+        *,
+        policies: Iterable[tuple[str, str]] = (),
+        ends: Callable[[], Mapping[str, int]] = dict,
+    ) -> Case:
         """Adds what `step` makes of the ticket's case, and reads again if somebody wrote first.
 
         What silence has ended by now is written down before `step` sees the case, so that no later clock brings it back.
-        `policies` (version, document) are those that a new ruling names. Raises what `step` raises, and UnknownTicket.
+        `policies` (version, document) are those that a new ruling names; `ends` gives, after each `step`, the streams that it
+        has read too and the number of their last entry. Raises what `step` raises, and UnknownTicket.
         """
         for _ in range(_MOST_READS):
             history = self.history(ticket_id)
@@ -119,7 +127,7 @@ class Desk:
                 case, now = law.recorded(history), self.clock()
             try:
                 last = self._append(case, history[-1], law.silence(case, max(now, case.at)))
-                self._append(case, last, step(case), policies)
+                self._append(case, last, step(case), policies, ends())
             except StaleTicket:
                 continue
             return case
@@ -139,6 +147,29 @@ class Desk:
                 continue
             return case
         raise StaleTicket(ticket_id, entry.seq)
+
+    def halts(self) -> law.Halts:
+        """What is halted now."""
+        with _readable(law.HALTS):
+            return law.halts(self.ledger.history(law.HALTS))
+
+    def write_halt(self, step: Callable[[law.Halts], Draft]) -> law.Halts:
+        """Adds what `step` makes of the halts that hold; what holds then."""
+        for _ in range(_MOST_READS):
+            history = self.ledger.history(law.HALTS)
+            drafts = [step(law.halts(history))]
+            entries = link(law.HALTS, history[-1] if history else None, drafts, self.clock())
+            try:
+                self.ledger.append(entries)
+            except StaleTicket:
+                continue
+            return law.halts([*history, *entries])
+        raise StaleTicket(law.HALTS, entries[-1].seq)
+
+    def keep_awake(self, thread_id: str) -> None:
+        """Notes that a thread has something to go on with as soon as a halt is released."""
+        at = stamp(self.clock())
+        self.ledger.append([], wakes=[Wake(thread_id, f"{law.HALTS} {at}", at)])
 
     def expire(self) -> list[str]:
         """Writes down every end that silence has brought by now; the threads to wake, each once. Idempotent.
@@ -175,7 +206,14 @@ class Desk:
             counts["proposed"][tool] = counts["proposed"].get(tool, 0) + 1
         return Counts(**counts)
 
-    def _append(self, case: Case, last: Entry, drafts: list[Draft], policies: Iterable[tuple[str, str]] = ()) -> Entry:
+    def _append(
+        self,
+        case: Case,
+        last: Entry,
+        drafts: list[Draft],
+        policies: Iterable[tuple[str, str]] = (),
+        ends: Mapping[str, int] | None = None,
+    ) -> Entry:
         if not drafts:
             return last
         entries = link(case.id, last, drafts, self.clock())
@@ -184,7 +222,7 @@ class Desk:
         # have died while it did.
         is_talk = all(draft.body.get("verdict") == Verdict.COMMENT for draft in drafts)
         wakes = [] if is_talk or case.standing is Standing.PENDING else [_wake(case, entries[-1])]
-        self.ledger.append(entries, [to_row(case)], policies, wakes)
+        self.ledger.append(entries, [to_row(case)], policies, wakes, ends)
         return entries[-1]
 
 

@@ -60,6 +60,10 @@ class UnknownTicket(SignoffError):
     """No ticket has this id, or several begin with it."""
 
 
+class NotHalted(SignoffError):
+    """A release names what nobody has halted."""
+
+
 class UnknownThread(SignoffError):
     """The checkpointer holds no such thread; nothing was started."""
 

@@ -15,7 +15,7 @@ from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query, Row
 from langgraph_signoff.nodes.checks import Graph, breakpoints
 from langgraph_signoff.nodes.internals import INTERRUPT
-from langgraph_signoff.nodes.payload import is_doubt, tickets_of
+from langgraph_signoff.nodes.payload import halted_calls, is_doubt, tickets_of
 from langgraph_signoff.vocabulary import Standing
 
 if TYPE_CHECKING:
@@ -66,8 +66,17 @@ class Head:
         return [
             id_
             for id_, (asked, tickets) in self.pauses.items()
-            if not any(_is_open(signoff.desk.case(ticket), asked) for ticket in tickets)
+            if not self._is_halted(signoff, id_)
+            and not any(_is_open(signoff.desk.case(ticket), asked) for ticket in tickets)
         ]
+
+    def is_halted(self, signoff: Signoff) -> bool:
+        """Whether it waits for a release somewhere."""
+        return any(self._is_halted(signoff, id_) for id_ in self.pauses)
+
+    def _is_halted(self, signoff: Signoff, id_: str) -> bool:
+        held = halted_calls(self.pauses[id_][0], id_)
+        return held is not None and any(signoff.desk.halts().on(held[0], tool) for tool in held[1])
 
 
 def waits(case: Case) -> bool:
@@ -81,6 +90,8 @@ def let_sleep(signoff: Signoff, head: Head, thread_id: str) -> None:
     # In this order: what is written after the first look makes the wake another one, which stays.
     if not wake or not (head.is_finished or head.is_paused or head.is_held) or head.decided(signoff):
         return
+    if head.is_halted(signoff):
+        return  # a release wakes nobody: whoever looks for threads to wake finds this one
     # The thread may have gone on without a call that was cut off, or be somewhere else as well.
     running = signoff.ledger.find(Query(standings=(Standing.RUNNING,), thread_id=thread_id, limit=1000))
     if not any(signoff.claims.is_alive(signoff.claims.find(row.id)) for row in running):
@@ -132,6 +143,7 @@ def _sorted(signoff: Signoff, interrupts: Sequence[Interrupt]) -> tuple[dict[str
     named = {interrupt.id: tuple(tickets_of(interrupt.value)) for interrupt in interrupts}
     known = signoff.ledger.rows([ticket for tickets in named.values() for ticket in tickets])
     ours = {id_ for id_, tickets in named.items() if tickets and all(ticket in known for ticket in tickets)}
+    ours |= {interrupt.id for interrupt in interrupts if halted_calls(interrupt.value, interrupt.id)}
     pauses = {i.id: (i.value, named[i.id]) for i in interrupts if i.id in ours}
     return pauses, {i.id: i.value for i in interrupts if i.id not in ours}
 

@@ -209,7 +209,7 @@ def _report(signoff: Signoff, thread_id: str, head: Head, did: str, *, went_on: 
     ids = dict.fromkeys(ticket for _, tickets in head.pauses.values() for ticket in tickets)
     cases = [case for case in map(signoff.desk.case, ids) if waits(case)]
     return Run(
-        status=_status(head, cases),
+        status="halted" if head.is_halted(signoff) and not cases else _status(head, cases),
         thread_id=thread_id,
         output=head.values,
         tickets=tuple(map(to_ticket, cases)),

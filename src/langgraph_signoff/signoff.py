@@ -11,7 +11,7 @@ from langgraph_signoff import law
 from langgraph_signoff.claims import Claims
 from langgraph_signoff.desk import Clock, Desk, utc_now
 from langgraph_signoff.errors import IncompleteDecision
-from langgraph_signoff.law import Case, Say
+from langgraph_signoff.law import Case, Halt, Say, Scope
 from langgraph_signoff.leases import Leases
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, open_ledger, stamp
 from langgraph_signoff.policy import Policy
@@ -290,6 +290,28 @@ class Signoff:
         known = Answer(answer)
         step = lambda case: law.settle(case, known, say, self._people(case), result)  # noqa: E731  # a step of one line
         return to_ticket(self.desk.write(self._id(ticket), step))
+
+    # Stopping ---------------------------------------------------------------------------------------------------------
+
+    def halt(self, *, by: str, reason: str = "", thread_id: str | None = None, tool: str | None = None) -> list[Halt]:
+        """Stops everything behind a gate, or one thread, or one tool or node: from now on none of it starts, on any machine.
+
+        What has begun finishes and is recorded. Runs that come to it end as `halted`; decisions can still be taken. It is on the
+        record, and holds until `release`. Gives all that is halted now.
+        """
+        draft = law.halt(Scope(thread_id, tool), by=by, reason=reason)
+        return list(self.desk.write_halt(lambda _: draft).active)
+
+    def release(
+        self, *, by: str, reason: str = "", thread_id: str | None = None, tool: str | None = None
+    ) -> list[Halt]:
+        """Takes back a halt of exactly this scope; what is still halted. Raises NotHalted. `threads_to_wake` has the threads."""
+        scope = Scope(thread_id, tool)
+        return list(self.desk.write_halt(lambda held: law.release(held, scope, by=by, reason=reason)).active)
+
+    def halts(self) -> list[Halt]:
+        """What is halted now, the oldest first."""
+        return list(self.desk.halts().active)
 
     # Reading ----------------------------------------------------------------------------------------------------------
 

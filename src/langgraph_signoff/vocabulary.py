@@ -290,7 +290,7 @@ _NOT_SHOWN = {"standing", "seq", "decisions", "approved_by", "outcome", "erased"
 class Run(Word):
     """What `run`, `resume` and `status` give back."""
 
-    status: Literal["completed", "pending_approval", "in_doubt", "waiting", "stalled", "failed"]
+    status: Literal["completed", "pending_approval", "in_doubt", "halted", "waiting", "stalled", "failed"]
     thread_id: str
     output: Any = None
     tickets: tuple[Ticket, ...] = Field(default=(), description="Those that the thread waits for.")

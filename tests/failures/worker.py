@@ -143,9 +143,9 @@ class MortalLedger(SqliteLedger):
         self._death = death
         super().__init__(job.path / "ledger.db")
 
-    def append(self, entries: Sequence[Entry], rows: Sequence[Row] = (), policies: Any = (), wakes: Any = ()) -> None:
+    def append(self, entries: Sequence[Entry], *more: Any) -> None:
         with self._death.near("+".join(dict.fromkeys(entry.kind for entry in entries))):
-            super().append(entries, rows, policies, wakes)
+            super().append(entries, *more)
 
     def swap_lease(self, name: str, old: Lease | None, new: Lease | None) -> bool:
         if not name.startswith("thread:") or (old and new and old.owner == new.owner):

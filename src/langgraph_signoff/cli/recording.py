@@ -1,4 +1,4 @@
-"""`expire`, `seal`, `verify`: what time has ended, and whether the record is whole."""
+"""`expire`, `halt`, `release`, `seal`, `verify`: what holds for the whole record, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import typer
 
 from langgraph_signoff.cli.command import READS, command
 from langgraph_signoff.cli.exits import BROKEN, Unusable
+from langgraph_signoff.cli.options import REASON
 from langgraph_signoff.cli.shell import Shell
+from langgraph_signoff.law import Halt
+from langgraph_signoff.ledger import stamp
+from langgraph_signoff.render import time_text
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST
 
 
@@ -20,6 +24,53 @@ def expire(shell: Shell) -> None:
     """
     threads = shell.signoff.expire()
     shell.tell({"threads": threads}, lambda: "\n".join(threads) if threads else "nothing was overdue")
+
+
+THREAD = Annotated[str | None, typer.Option("--thread", metavar="T", help="Only this thread.")]
+TOOL = Annotated[str | None, typer.Option("--tool", metavar="X", help="Only this tool or node.")]
+EVERYTHING = Annotated[bool, typer.Option("--all", help="Everything behind a gate.")]
+
+
+def halt(
+    shell: Shell, thread: THREAD = None, tool: TOOL = None, everything: EVERYTHING = False, reason: REASON = ""
+) -> None:
+    """Stop: from now on nothing of it starts.
+
+    What has begun finishes and is recorded. Runs that come to it end as halted, until `release`.
+    """
+    _name_one(thread, tool, everything)
+    _tell(shell, shell.signoff.halt(by=shell.by, reason=reason, thread_id=thread, tool=tool))
+
+
+def release(
+    shell: Shell, thread: THREAD = None, tool: TOOL = None, everything: EVERYTHING = False, reason: REASON = ""
+) -> None:
+    """Take back a halt of exactly this scope.
+
+    `resume --all` then wakes the threads that have come to it.
+    """
+    _name_one(thread, tool, everything)
+    _tell(shell, shell.signoff.release(by=shell.by, reason=reason, thread_id=thread, tool=tool))
+
+
+def halts(shell: Shell) -> None:
+    """What is halted, by whom and why."""
+    _tell(shell, shell.signoff.halts())
+
+
+def _name_one(thread: str | None, tool: str | None, everything: bool) -> None:
+    if (thread is None and tool is None) != everything:
+        raise Unusable("say which: --thread T, --tool X, both, or --all")
+
+
+def _tell(shell: Shell, held: list[Halt]) -> None:
+    words = [{**asdict(halt.scope), "by": halt.by, "at": stamp(halt.at), "reason": halt.reason} for halt in held]
+    shell.tell(words, lambda: "\n".join(map(_line, held)) if held else "nothing is halted")
+
+
+def _line(halt: Halt) -> str:
+    why = f": {halt.reason}" if halt.reason else ""
+    return f"halted  {halt.scope}  by {halt.by} at {time_text(halt.at)}{why}"
 
 
 def seal(shell: Shell) -> None:
@@ -49,5 +100,8 @@ def verify(
 def register(app: typer.Typer) -> None:
     """Adds these commands."""
     command(app, "expire", *READS)(expire)
+    command(app, "halt", *READS, "name")(halt)
+    command(app, "release", *READS, "name")(release)
+    command(app, "halts", *READS)(halts)
     command(app, "seal", *READS)(seal)
     command(app, "verify", *READS)(verify)

@@ -1,6 +1,7 @@
 """Review: what a ticket's history permits, who may decide, and what time does. Pure."""
 
 from langgraph_signoff.law.case import Case, Claim
+from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
 from langgraph_signoff.law.history import advance, fold, recorded, standing
 from langgraph_signoff.law.strictness import ruled_again, stricter
 from langgraph_signoff.law.verdicts import (
@@ -20,18 +21,25 @@ from langgraph_signoff.law.verdicts import (
 )
 
 __all__ = [
+    "HALTS",
     "Case",
     "Claim",
     "Edit",
+    "Halt",
+    "Halts",
     "People",
     "Say",
+    "Scope",
     "advance",
     "comment",
     "decide",
     "erase",
     "fold",
+    "halt",
+    "halts",
     "hear",
     "recorded",
+    "release",
     "revise",
     "ruled_again",
     "settle",

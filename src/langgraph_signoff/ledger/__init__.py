@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,10 +48,12 @@ class Ledger(Protocol):
         rows: Sequence[Row] = (),
         policies: Iterable[tuple[str, str]] = (),
         wakes: Iterable[Wake] = (),
+        ends: Mapping[str, int] | None = None,
     ) -> None:
         """Adds entries, their contents, the rows, unseen policies and threads to wake in one durable transaction.
 
-        Raises `StaleTicket` if some stream already has an entry of that number; nothing is then written.
+        `ends`: the number of the last entry that these streams must still end with. Raises `StaleTicket` if one does not,
+        or if some stream already has an entry of that number; nothing is then written.
         """
 
     def rows(self, ids: Sequence[str]) -> dict[str, Row]:

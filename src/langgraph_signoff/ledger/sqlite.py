@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from operator import attrgetter
@@ -43,6 +43,7 @@ PUT_ROW = f"""
         reason_code = excluded.reason_code, seq = excluded.seq, reviewed = excluded.reviewed,
         told = excluded.told
 """
+READ_END = "SELECT coalesce(max(seq), 0) FROM entries WHERE stream = ?"
 READ_POLICY = "SELECT document FROM policies WHERE version = ?"
 READ_POLICIES = "SELECT version, document FROM policies ORDER BY version"
 READ_LEASE = "SELECT token, owner, until FROM leases WHERE name = ?"
@@ -89,9 +90,13 @@ class SqliteLedger:
         rows: Sequence[Row] = (),
         policies: Iterable[tuple[str, str]] = (),
         wakes: Iterable[Wake] = (),
+        ends: Mapping[str, int] | None = None,
     ) -> None:
         """Adds all of it in one transaction that is on the disk when this returns."""
         with self._transaction() as db:
+            for stream, seq in (ends or {}).items():
+                if db.execute(READ_END, (stream,)).fetchone()[0] != seq:
+                    raise StaleTicket(stream, seq + 1)
             db.executemany(ADD_POLICY, policies)
             for entry in entries:
                 self._add(db, entry)

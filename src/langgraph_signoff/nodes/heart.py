@@ -13,14 +13,14 @@ from typing import Any, Protocol
 from langgraph.errors import GraphBubbleUp, ParentCommand, is_invalid_resume
 
 from langgraph_signoff.canonical import digest
-from langgraph_signoff.claims import Claims
+from langgraph_signoff.claims import Claims, Halted
 from langgraph_signoff.desk import Desk, Opening
 from langgraph_signoff.errors import StillRunning, TicketClosed
-from langgraph_signoff.law import Case, Say, ruled_again, settled
+from langgraph_signoff.law import Case, Halt, Say, ruled_again, settled
 from langgraph_signoff.ledger import Draft, Query
 from langgraph_signoff.nodes import messages
 from langgraph_signoff.nodes.advice import Advisors
-from langgraph_signoff.nodes.payload import pause, pause_id
+from langgraph_signoff.nodes.payload import halt_pause, pause, pause_id
 from langgraph_signoff.nodes.steps import Ask, Hear, Io, Sleep, Steps, Unheard, Work
 from langgraph_signoff.nodes.turn import Call, identified
 from langgraph_signoff.policy import Policy
@@ -72,6 +72,8 @@ class Heart:
         asked = [call for call in calls if call.known]
         if waiting := (yield Io(partial(self._undecided, asked))):
             yield _ask(waiting)
+        if stopped := (yield Io(partial(self._halted, calls))):
+            yield stopped
         if asked and (yield Unheard()) and not (yield Io(partial(self._has_begun, asked))):
             yield Hear()
 
@@ -138,6 +140,19 @@ class Heart:
 
         return list(jsonpatch.make_patch(self.desk.case(previous).parsed, call.action.parsed))
 
+    def _halted(self, calls: Sequence[Call]) -> Ask | None:
+        # What needs a claim is held back there, at the moment it would start.
+        free = [call for call in calls if call.is_free or (call.ruling and call.ruling.only_records)]
+        halts = self.desk.halts() if free else None
+        held = [(call, halt) for call in free if halts and (halt := halts.on(call.action.thread_id, call.action.tool))]
+        return self._wait_for_release([call.action.tool for call, _ in held], [], *held[0]) if held else None
+
+    def _wait_for_release(self, tools: Sequence[str], tickets: Sequence[str], call: Call, halt: Halt) -> Ask:
+        if not call.trouble:
+            self.desk.keep_awake(call.action.thread_id)
+        value = halt_pause(call.action.thread_id, tools, tickets, halt)
+        return Ask(value, pause_id(value))
+
     def _undecided(self, calls: Sequence[Call]) -> list[Case]:
         rows = self.desk.ledger.rows([call.id for call in calls]) if calls else {}
         pending = [id_ for id_, row in rows.items() if row.standing == Standing.PENDING]
@@ -167,6 +182,8 @@ class Heart:
             try:
                 case, granted = yield Io(partial(self.claims.claim, call.id, mine))
                 args = door.fit(case) if granted else None
+            except Halted as held:
+                yield (yield Io(partial(self._wait_for_release, [door.name], [call.id], call, held.halt)))
             except BaseException:
                 # Cut off between the claim and the start: nothing has run.
                 for claimed in mine:

@@ -7,12 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langgraph_signoff.law import Case
+from langgraph_signoff.law import Case, Halt
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Standing, Ticket
 
 KEY = "signoff"
-"""The key of an interrupt's value that marks it as ours: `{"kind": "approval"|"doubt", "tickets": [ids]}`."""
+"""The key of an interrupt's value that marks it as ours: `{"kind": "approval"|"doubt"|"halt", "tickets": [ids]}`."""
 
 
 def pause(cases: Sequence[Case]) -> dict[str, Any]:
@@ -24,6 +24,20 @@ def pause(cases: Sequence[Case]) -> dict[str, Any]:
         "review_configs": [_config(ticket) for ticket in tickets],
         KEY: {"kind": kind, "tickets": [ticket.id for ticket in tickets]},
     }
+
+
+def halt_pause(thread_id: str, tools: Sequence[str], tickets: Sequence[str], halt: Halt) -> dict[str, Any]:
+    """The value of one interrupt at which calls of these tools wait for a release; nobody is asked anything."""
+    mark = {"kind": "halt", "tickets": list(tickets), "thread_id": thread_id, "tools": list(tools)}
+    return {"action_requests": [], "review_configs": [], KEY: mark, "halted": f"{halt.scope}, by {halt.by}"}
+
+
+def halted_calls(value: Any, id_: str) -> tuple[str, list[str]] | None:
+    """The thread and the tools of an interrupt of ours that waits for a release; None if it is another's, or another."""
+    mark = value.get(KEY) if isinstance(value, dict) else None
+    if not isinstance(mark, dict) or mark.get("kind") != "halt" or pause_id(value) != id_:
+        return None
+    return mark["thread_id"], mark["tools"]
 
 
 def pause_id(value: Mapping[str, Any]) -> str:
