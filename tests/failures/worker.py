@@ -38,7 +38,7 @@ from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, interrupt
 
 from langgraph_signoff import Policy, Signoff
-from langgraph_signoff.ledger import Entry, Lease, Query, Row
+from langgraph_signoff.ledger import Entry, Lease, Query
 from langgraph_signoff.ledger.sqlite import SqliteLedger
 from langgraph_signoff.middleware import SignoffMiddleware
 from langgraph_signoff.nodes.payload import tickets_of
