@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import ToolMessage
 from langgraph.prebuilt import ToolNode
+from langgraph.types import interrupt
 
 from failures.world import GO, ONCE, SEND, SENT, Command, Expect, World
 from langgraph_signoff import UngatedCall
@@ -301,3 +302,58 @@ def test_resuming_by_a_plain_invoke_uses_the_decision_that_is_on_record(world: W
     world.signoff.approve(world.run().tickets[0], by="ana")
     world.invoke(Command(resume={"decisions": [{"type": "reject"}]}))
     world.assert_ends(Expect(ONCE, ["executed"], SENT))
+
+
+# A wrapper that asks, around a tool that asks ----------------------------------------------------------------------------
+
+
+def _asks(world: World) -> Any:
+    def send(to: str, amount: float = 5.0) -> str:
+        """Sends, when its own question is answered."""
+        world.effect(f"send {to} {interrupt(f'send to {to}?')}")
+        return f"sent to {to}"
+
+    return world.tool("send", send)
+
+
+def _to_the_end(world: World) -> Any:
+    """Approves every ticket, answers every question with its own words."""
+    run = world.run()
+    for _ in range(8):
+        if run.status not in ("pending_approval", "waiting"):
+            break
+        for ticket in run.tickets:
+            world.signoff.approve(ticket, by="ana")
+        run = world.resume(answers={id_: f"yes to: {asked}" for id_, asked in run.questions.items()})
+    return run
+
+
+def test_a_wrapper_that_asks_after_the_tool_has_asked_hears_its_own_answer(world: World) -> None:
+    heard: list[str] = []
+
+    def after(request: Any, execute: Any) -> Any:
+        told = execute(request)
+        heard.append(interrupt("was that right?"))
+        return told
+
+    async def aafter(request: Any, execute: Any) -> Any:
+        told = await execute(request)
+        heard.append(interrupt("was that right?"))
+        return told
+
+    _open(world, after, aafter, tools=[_asks(world)])
+    assert _to_the_end(world).status == "completed"
+    assert (world.effects, heard) == (["send bob yes to: send to bob?"], ["yes to: was that right?"])
+
+
+def test_a_wrapper_that_makes_two_calls_of_one_gets_both_done_and_each_its_own_answer(world: World) -> None:
+    def two(request: Any, execute: Any) -> Any:
+        return [execute(_swap(request, to=to)) for to in ("ann", "bea")][-1]
+
+    async def atwo(request: Any, execute: Any) -> Any:
+        return [await execute(_swap(request, to=to)) for to in ("ann", "bea")][-1]
+
+    _open(world, two, atwo, tools=[_asks(world)])
+    assert _to_the_end(world).status == "completed"
+    assert world.effects == ["send ann yes to: send to ann?", "send bea yes to: send to bea?"]
+    assert {t.args["to"]: t.standing for t in world.tickets() if t.outcome} == {"ann": "executed", "bea": "executed"}

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
+from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
 from langgraph.prebuilt.tool_node import TOOL_INVOCATION_ERROR_TEMPLATE
 from langgraph.types import Command
@@ -20,9 +22,11 @@ from pydantic.v1 import ValidationError as ValidationErrorV1
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.errors import SignoffError, UngatedCall
 from langgraph_signoff.law import Case
+from langgraph_signoff.nodes.apart import apart
 from langgraph_signoff.nodes.as_json import as_json
 from langgraph_signoff.nodes.heart import CURRENT, Heart
-from langgraph_signoff.nodes.messages import did_run, with_note
+from langgraph_signoff.nodes.internals import can_call_tasks
+from langgraph_signoff.nodes.messages import did_run, keep_result, with_note
 from langgraph_signoff.nodes.schema import Refused, ToolSchema
 from langgraph_signoff.nodes.steps import Work, adrive, drive
 from langgraph_signoff.nodes.turn import Call, Scene
@@ -31,11 +35,15 @@ from langgraph_signoff.vocabulary import CurrentAction
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What a gated tool finds when its node runs it: the calls of this turn, and how to name one that is not among them."""
+    """What a gated tool finds when its node runs it: the calls of this turn, and how to name one that is not among them.
+
+    `is_shared`: whether others stand around the tool who may ask something in the same task.
+    """
 
     scene: Scene
     calls: tuple[Call, ...]
     index: Callable[[Any], int]
+    is_shared: bool = False
 
     def admitted(self) -> Passage:
         """Itself, without calls that the tool's schema refuses and no ticket knows: the tool meets the refusal itself."""
@@ -183,13 +191,26 @@ class _ToolDoor:
             args = schema.frozen(action.args, action.parsed)
         given = self._input if args is None else {**self._input, "args": self._as_given(args)}
 
-        def do() -> Any:
+        def do(config: Any = config) -> Any:
             return inner.invoke(given, config, **more)
 
-        async def ado() -> Any:
+        async def ado(config: Any = config) -> Any:
             return await inner.ainvoke(given, config, **more)
 
-        return Work(do, ado, CURRENT, about)
+        if args is None or about is None or not self._is_shared():
+            return Work(do, ado, CURRENT, about)
+        run, arun = apart(
+            lambda: do(_of_this_task(config)), lambda: ado(_of_this_task(config)), about=about, keep=self._kept
+        )
+        return Work(run, arun, CURRENT, about)
+
+    def _is_shared(self) -> bool:
+        passage = PASSAGE.get()
+        return passage is not None and passage.is_shared and can_call_tasks(get_config())
+
+    def _kept(self, response: Any) -> Any:
+        tell = partial(ToolMessage, name=self.name, tool_call_id=self.call_id)
+        return keep_result(response, name=self.name, tell=tell)[1]
 
     def tell(self, case: Case, text: str) -> ToolMessage:
         status: Any = "success" if did_run(case) else "error"
@@ -206,6 +227,11 @@ class _ToolDoor:
         schema, given = self._tool._schema, self._input["args"]
         kept = {key for key in args if key in given and schema.same({key: args[key]}, {key: as_json(given[key])})}
         return {**args, **{key: value for key, value in given.items() if key in kept | schema.injected}}
+
+
+def _of_this_task(config: RunnableConfig | None) -> RunnableConfig:
+    # What is said of the run stays; where its pauses are counted is the called task's.
+    return {**(config or {}), "configurable": get_config()["configurable"]}
 
 
 _SHOWN_FIELDS = ("name", "description", "args_schema", "return_direct", "response_format", "tags", "metadata", "extras")

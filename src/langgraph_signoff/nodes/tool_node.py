@@ -120,7 +120,7 @@ class GatedToolNode(ToolNode):
         calls = [
             self._call(scene, call, self._index(message, call, place, kind)) for place, call in enumerate(proposed)
         ]
-        return Passage(scene, tuple(call for call in calls if call), partial(index_of, message))
+        return Passage(scene, tuple(call for call in calls if call), partial(index_of, message), self._is_wrapped)
 
     def _index(self, message: AIMessage | None, call: ToolCall, place: int, kind: str) -> int:
         return index_of(message, call) if kind == "tool_calls" else place
@@ -186,7 +186,8 @@ class GatedToolNode(ToolNode):
         parts = []
         for place, call in enumerate(proposed):
             own = tuple(c for c in passage.calls if _is(c, call, self._index(passage.scene.message, call, place, kind)))
-            alone = Passage(passage.scene, own, partial(self._index, passage.scene.message, place=place, kind=kind))
+            index = partial(self._index, passage.scene.message, place=place, kind=kind)
+            alone = Passage(passage.scene, own, index, self._is_wrapped)
             parts.append((f"{call['name']}:{place}", _Part(call, kind, state), alone))
         return parts
 
