@@ -1,8 +1,11 @@
-"""The gate for agents of LangChain's `create_agent`: a middleware that stands anywhere among others (extra `langchain`)."""
+"""The gate for agents of LangChain's `create_agent` and of deepagents: a middleware that stands anywhere among others.
+
+It comes with the extra `langchain`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -13,9 +16,11 @@ from langchain_core.tools import BaseTool
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import get_runtime
 
-from langgraph_signoff.nodes.closures import Gating
+from langgraph_signoff.errors import GraphRefused
+from langgraph_signoff.nodes.closures import Gating, sub_agents
 from langgraph_signoff.nodes.gated_tool import PASSAGE, GatedTool, Passage, Stopped
 from langgraph_signoff.nodes.heart import Heart
+from langgraph_signoff.nodes.insertion import ungated
 from langgraph_signoff.nodes.messages import RecordedFailure
 from langgraph_signoff.nodes.turn import Setting, index_of, messages_of, proposing_message
 from langgraph_signoff.policy import Policy
@@ -33,7 +38,8 @@ class SignoffMiddleware(AgentMiddleware[Any, Any, Any], Gating):
 
     It may stand before or after any other middleware: the claim is put around the tool itself, and a tool that an inner
     middleware brings by `request.override(tool=...)` runs behind it like the agent's own. Put it last where an inner one
-    makes a request of its own. The options are those of `Signoff.tool_node`.
+    makes a request of its own. The options are those of `Signoff.tool_node`; `trusted` names sub-agents of a deep agent
+    that the author vouches for.
     """
 
     def __init__(
@@ -45,16 +51,49 @@ class SignoffMiddleware(AgentMiddleware[Any, Any, Any], Gating):
         trigger: Callable[[Sequence[Any]], str] | None = None,
         resource: Callable[[ToolCall], str | None] | None = None,
         confidence: Callable[[ToolCall], float] | None = None,
+        trusted: Collection[str] = (),
     ) -> None:
         super().__init__()
-        self._heart = signoff.heart(verify or {})
-        self._gates = _Gates(self._heart)
+        self._heart, self._trusted = signoff.heart(verify or {}), trusted
+        self._gates = _Gates(self._heart, trusted)
         self._setting = Setting(signoff.requester, agent, trigger, resource, confidence)
+        insert: Callable[..., Any] = signoff.insert
+        options = {"agent": agent, "trigger": trigger, "resource": resource, "confidence": confidence}
+        self._insert = partial(insert, verify=verify, **options)
 
     @property
     def policy(self) -> Policy:
         """The policy that rules here."""
         return self._heart.policy
+
+    def subagents(self, specs: Sequence[Mapping[str, Any]] = ()) -> list[Any]:
+        """The sub-agents of a deep agent, gated as this one is: give `create_deep_agent(subagents=...)` what it returns.
+
+        Without one that is named `general-purpose`, deepagents' own is added: it would not be gated otherwise. Raises
+        GraphRefused as `subagent` does.
+        """
+        from deepagents.middleware.subagents import GENERAL_PURPOSE_SUBAGENT as GENERAL
+
+        own = [] if any(spec["name"] == GENERAL["name"] for spec in specs) else [GENERAL]
+        return [self.subagent(spec) for spec in [*own, *specs]]
+
+    def subagent(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """One sub-agent, gated; of a compiled one a gated copy, see `Signoff.insert`.
+
+        Raises GraphRefused for one that cannot be gated, and for a remote one, unless it is `trusted`.
+        """
+        if spec["name"] in self._trusted:
+            return {**spec}
+        if "graph_id" in spec:
+            raise GraphRefused(
+                f"the tools of {spec['name']!r} run on another server, out of reach of this gate; gate them there, and "
+                "name it in trusted="
+            )
+        if "runnable" in spec:
+            graph = spec["runnable"]
+            return {**spec, "runnable": self._insert(graph) if next(ungated(graph), None) else graph}
+        others = [one for one in spec.get("middleware", []) if one.name != self.name]
+        return {**spec, "middleware": [*others, self]}
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Answer]) -> Answer:
         """Lets a call through, asks, or answers from the record."""
@@ -86,20 +125,21 @@ class SignoffMiddleware(AgentMiddleware[Any, Any, Any], Gating):
         messages = messages_of(request.state, "messages")
         message = proposing_message(messages, request.tool_call) or _with_call(messages, request.tool_call["id"])
         scene = self._setting.scene(message, messages, request.runtime.config, get_runtime())
-        return Passage(scene, (), partial(index_of, message))
+        return Passage(scene, (), partial(index_of, message), is_shared=True)  # any of the other middlewares may ask
 
 
 class _Gates:
     """The gated tools of an agent, each made once."""
 
-    def __init__(self, heart: Heart) -> None:
-        self._heart = heart
+    def __init__(self, heart: Heart, trusted: Collection[str]) -> None:
+        self._heart, self._trusted = heart, trusted
         self._made: dict[int, GatedTool] = {}
 
     def tool(self, tool: BaseTool) -> GatedTool:
         """The gate around a tool."""
         made = self._made.get(id(tool))
         if made is None or not made.guards(tool):
+            self._check(tool)
             if len(self._made) >= _MOST_TOOLS:
                 self._made.pop(next(iter(self._made)), None)
             made = self._made[id(tool)] = GatedTool.around(tool, self._heart)
@@ -109,6 +149,12 @@ class _Gates:
         """The request with its tool behind a gate, whatever an inner middleware makes of it."""
         given = {field.name: getattr(request, field.name) for field in fields(ToolCallRequest)}
         return _GatedRequest(**given, gates=self)
+
+    def _check(self, tool: BaseTool) -> None:
+        try:
+            _refuse_ungated_subagents(tool, self._trusted)
+        except GraphRefused as error:
+            raise Stopped(error) from error
 
 
 @dataclass
@@ -121,6 +167,15 @@ class _GatedRequest(ToolCallRequest):
     def __setattr__(self, name: str, value: Any) -> None:
         is_late = name == "tool" and value is not None and "gates" in vars(self)
         super().__setattr__(name, self.gates.tool(value) if is_late else value)
+
+
+def _refuse_ungated_subagents(tool: BaseTool, trusted: Collection[str]) -> None:
+    for name, graph in sub_agents(tool).items():
+        for found in ungated(graph) if name not in trusted else ():
+            raise GraphRefused(
+                f"the sub-agent {name!r} reaches {found}, which would run ungated; give create_deep_agent the "
+                "subagents= that SignoffMiddleware.subagents([...]) returns, or name it in trusted="
+            )
 
 
 def _with_call(messages: Sequence[BaseMessage], call_id: str | None) -> AIMessage | None:

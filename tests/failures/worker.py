@@ -343,6 +343,8 @@ def make_graph(job: Job, death: Death, signoff: Signoff, saver: Any) -> Any:
     if job.door == "agent":
         middleware = [] if job.gate == "bare" else [SignoffMiddleware(signoff, verify=probes)]
         return create_agent(model, tools, middleware=middleware, checkpointer=saver)
+    if job.door == "deep":
+        return make_deep_agent(model, tools, SignoffMiddleware(signoff, verify=probes), saver)
     node = ToolNode(tools) if job.gate == "bare" else signoff.tool_node(tools, verify=probes)
 
     def agent(state: MessagesState) -> dict[str, Any]:
@@ -360,6 +362,16 @@ def make_graph(job: Job, death: Death, signoff: Signoff, saver: Any) -> Any:
     )
     builder.add_edge("tools", "agent")
     return builder.compile(checkpointer=saver)
+
+
+def make_deep_agent(model: Any, tools: list[BaseTool], gate: SignoffMiddleware, saver: Any) -> Any:
+    """A deep agent whose sub-agent says the script."""
+    from deepagents import create_deep_agent
+
+    task = {"name": "task", "args": {"description": "Pay bob.", "subagent_type": "clerk"}, "id": "task-1"}
+    clerk = {"name": "clerk", "description": "Pays.", "model": model, "tools": tools}
+    main = ScriptedModel([AIMessage("", tool_calls=[task]), "Done."])
+    return create_deep_agent(main, tools, middleware=[gate], subagents=gate.subagents([clerk]), checkpointer=saver)
 
 
 @contextmanager

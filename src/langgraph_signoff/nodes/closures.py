@@ -1,16 +1,19 @@
-"""What other packages keep where only their closures show it: who wraps the calls of a ToolNode.
+"""What other packages keep where only their closures show it: who wraps the calls of a ToolNode, which agents a tool runs.
 
-It leans on how `create_agent` chains them; `tests/test_middleware.py` fails when that changes.
+It leans on how `create_agent` and deepagents are written; `tests/test_deep_agents.py` fails when they change it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from inspect import getclosurevars
 from types import FunctionType, MethodType
 from typing import Any
 
+from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 
+from langgraph_signoff.errors import GraphRefused
 from langgraph_signoff.policy import Policy
 
 
@@ -35,6 +38,19 @@ def gating_of(node: ToolNode) -> Gating | None:
             seen.add(id(thing))
             waiting += _held(thing)
     return None
+
+
+def sub_agents(tool: BaseTool) -> Mapping[str, Any]:
+    """The agents that deepagents' `task` tool runs, by name; empty for any other tool. Raises GraphRefused if they do not show."""
+    function: Any = getattr(tool, "func", None)
+    if getattr(function, "__module__", "") != "deepagents.middleware.subagents":
+        return {}
+    found = getclosurevars(function).nonlocals.get("subagent_graphs")
+    if not isinstance(found, Mapping):
+        raise GraphRefused(
+            f"the sub-agents behind {tool.name} do not show; this release of deepagents is not known here"
+        )
+    return found
 
 
 def _held(function: FunctionType) -> Iterator[Any]:

@@ -21,6 +21,7 @@ from langgraph.pregel.protocol import PregelProtocol
 
 from langgraph_signoff.errors import GraphRefused
 from langgraph_signoff.nodes.as_json import as_json
+from langgraph_signoff.nodes.closures import Gating, gating_of, sub_agents
 from langgraph_signoff.nodes.gate import Gate, gate_of, guard_node
 from langgraph_signoff.nodes.gated_tool import GatedTool
 from langgraph_signoff.nodes.internals import options_of
@@ -79,6 +80,8 @@ class Insertion:
         return dataclasses.replace(spec, runnable=self._node(name, spec.runnable))
 
     def _node(self, name: str, node: Any) -> Any:
+        for agent, graph in _sub_agents(node):
+            self._check(f"the sub-agent {agent!r}", name, graph)
         if isinstance(node, GatedToolNode) or gate_of(node):
             return node
         if isinstance(node, ToolNode):
@@ -128,10 +131,12 @@ def ungated(node: Any) -> Iterator[str]:
         if id(thing) in seen or depth > _DEEPEST or _is_binder(thing):
             continue
         seen.add(id(thing))
-        if isinstance(thing, GatedTool | GatedToolNode | BaseLanguageModel) or gate_of(thing):
+        waiting += [(graph, depth + 1) for _, graph in _sub_agents(thing)]
+        if isinstance(thing, GatedTool | GatedToolNode | Gating | BaseLanguageModel) or gate_of(thing):
             continue
         if isinstance(thing, ToolNode):
-            yield f"a ToolNode ({', '.join(thing.tools_by_name)})"
+            if not gating_of(thing):
+                yield f"a ToolNode ({', '.join(thing.tools_by_name)})"
         elif isinstance(thing, BaseTool):
             yield f"the tool {thing.name}"
         elif isinstance(thing, CompiledStateGraph):
@@ -140,6 +145,11 @@ def ungated(node: Any) -> Iterator[str]:
             yield f"the graph {getattr(thing, 'name', '') or type(thing).__name__}"
         else:
             waiting += [(part, depth + 1) for part in _parts(thing)]
+
+
+def _sub_agents(node: Any) -> list[tuple[str, Any]]:
+    tools = node.tools_by_name.values() if isinstance(node, ToolNode) else []
+    return [found for tool in tools for found in sub_agents(tool).items()]
 
 
 def _is_binder(thing: Any) -> bool:

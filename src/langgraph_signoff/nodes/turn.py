@@ -124,7 +124,7 @@ class Setting:
             turn=turn,
             trigger=self.trigger(messages) if self.trigger else trigger,
             graph=graph_of(config),
-            agent=self.agent or (message.name if message and message.name else ""),
+            agent=self.agent or (message.name if message and message.name else "") or agent_of(config),
             requester=requester_of(runtime, self.requester),
             trouble=trouble,
             resource=self.resource,
@@ -163,6 +163,11 @@ def where_from(config: RunnableConfig) -> tuple[str, str]:
 def graph_of(config: RunnableConfig) -> str:
     """The name under which the run's graph is known, empty if it has none."""
     return str(config.get("metadata", {}).get("graph_id") or "")
+
+
+def agent_of(config: RunnableConfig) -> str:
+    """The name that LangChain gives the agent whose run this is, a sub-agent's before its caller's; empty if it has none."""
+    return str(config.get("metadata", {}).get("lc_agent_name") or "")
 
 
 def requester_of(runtime: Runtime[Any], ask: Requester | None) -> str | None:
