@@ -33,8 +33,9 @@ from langgraph_signoff import (
     Signoff,
     Standing,
 )
-from langgraph_signoff.cli.history import lines_of, words_of
+from langgraph_signoff.cli.history import lines_of
 from langgraph_signoff.testing import ScriptedModel
+from langgraph_signoff.view import words_of
 
 GRAPHS = Path(__file__).parents[1] / "graphs"
 sys.path.insert(0, str(GRAPHS))

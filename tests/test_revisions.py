@@ -13,9 +13,10 @@ from langchain_core.tools import StructuredTool, tool
 from pydantic import BaseModel, Field, field_validator
 
 from langgraph_signoff import NotWhatYouSaw, Policy, RevisionRefused, Run, Signoff, Standing, Ticket
-from langgraph_signoff.cli.history import lines_of, words_of
+from langgraph_signoff.cli.history import lines_of
 from langgraph_signoff.ledger import Query
 from langgraph_signoff.masking import MASK
+from langgraph_signoff.view import words_of
 from support import agent
 
 GO = {"messages": [("user", "go")]}

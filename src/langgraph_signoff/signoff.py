@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from langgraph_signoff.leases import Leases
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, open_ledger, stamp
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.revision import revise
-from langgraph_signoff.view import to_ticket
+from langgraph_signoff.view import to_ticket, words_of
 from langgraph_signoff.vocabulary import Advisor, Answer, CurrentAction, Json, Probe, Run, Standing, Ticket, Verdict
 
 if TYPE_CHECKING:
@@ -344,6 +345,24 @@ class Signoff:
     def history(self, ticket: Ticket | str) -> list[Entry]:
         """Every entry of a ticket, in order. Raises UnknownTicket."""
         return self.desk.history(self._id(ticket))
+
+    def watch(self, *, after: int | None = None, every: float = 0.5) -> Iterator[dict[str, Any]]:
+        """Whatever comes onto the record from now on, live and without end: rulings, tickets, decisions, outcomes, halts.
+
+        `after`: the position to begin behind, 0 for the whole record. `every`: seconds between two looks. Each event has
+        `position`, `stream` (a ticket's id, or `halts`, `seals`), `thread_id`, `tool`, and the words of `words_of`; what is
+        secret stays masked. An allowed call that the policy does not record leaves nothing to see.
+        """
+        return self._events(self.ledger.last() if after is None else after, every)
+
+    def _events(self, seen: int, every: float) -> Iterator[dict[str, Any]]:
+        while True:
+            for position, entry in self.ledger.scan(after=seen):
+                seen, history = position, self.ledger.history(entry.stream)
+                opened = history[0].body
+                about = {"thread_id": opened.get("thread_id"), "tool": opened.get("tool")}
+                yield {"position": position, "stream": entry.stream, **about, **words_of(history)[entry.seq - 1]}
+            time.sleep(every)
 
     def expire(self) -> list[str]:
         """Settles everything overdue and seals the record; the ids of the threads to wake. Idempotent."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from langgraph_signoff.entries import Entry
 from langgraph_signoff.law import Case
 from langgraph_signoff.masking import Hush, mask, mask_patch
 from langgraph_signoff.policy.describe import render_describe
@@ -70,3 +74,37 @@ def options(case: Case) -> tuple[str, ...]:
     if case.standing is Standing.IN_DOUBT:
         return ("happened", "did_not_happen", "give_up")
     return ("approve", "reject", "revise") if case.standing is Standing.PENDING and not case.erased else ()
+
+
+_TOLD = ("reason", "error", "rendering")  # of the erasable contents; arguments come masked, as patches
+
+
+def words_of(history: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Each entry as plain data: number, time, kind, open part, the words that were said, and its place in the chain."""
+    redact = tuple({path for entry in history for path in entry.body.get("ruling", {}).get("redact", ())})
+    hush = Hush(_args(history), redact)
+    return [_words(entry, redact, hush) for entry in history]
+
+
+def _args(history: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+    """The arguments of every generation, as proposed and as parsed."""
+    for entry in history:
+        for call in (entry.contents.get("action", {}), entry.contents.get("edit", {})):
+            yield from (call[key] for key in ("args", "parsed") if key in call)
+
+
+def _words(entry: Entry, redact: tuple[str, ...], hush: Hush) -> dict[str, Any]:
+    contents = entry.contents
+    said = {key: hush(contents[key]) for key in _TOLD if contents.get(key)}
+    if contents.get("patch"):
+        said["patch"] = mask_patch(contents["patch"], redact)
+    return {
+        "seq": entry.seq,
+        "at": entry.at,
+        "kind": entry.kind,
+        "body": entry.body,
+        **said,
+        "erased": entry.erased,
+        "prev": entry.prev,
+        "hash": entry.hash,
+    }

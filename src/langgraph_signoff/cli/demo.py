@@ -170,8 +170,9 @@ def _compare(console: Console, stage: Stage, gated: Effects, bare: Effects) -> N
 
 
 def _history(console: Console, stage: Stage) -> bool:
-    from langgraph_signoff.cli.history import lines_of, words_of
+    from langgraph_signoff.cli.history import lines_of
     from langgraph_signoff.cli.screen import grid
+    from langgraph_signoff.view import words_of
 
     report = stage.signoff.verify()
     state = "verified" if report.is_whole else "BROKEN"

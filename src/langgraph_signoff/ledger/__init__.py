@@ -92,6 +92,9 @@ class Ledger(Protocol):
     def scan(self, after: int = 0) -> Iterator[tuple[int, Entry]]:
         """Every entry with its position, in the order in which they were written."""
 
+    def last(self) -> int:
+        """The position of the newest entry, 0 if there is none."""
+
     def all_rows(self) -> Iterator[Row]:
         """Every row of standings."""
 

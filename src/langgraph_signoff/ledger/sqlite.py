@@ -43,6 +43,7 @@ PUT_ROW = f"""
         reason_code = excluded.reason_code, seq = excluded.seq, reviewed = excluded.reviewed,
         told = excluded.told
 """
+READ_LAST = "SELECT coalesce(max(position), 0) FROM entries"
 READ_END = "SELECT coalesce(max(seq), 0) FROM entries WHERE stream = ?"
 READ_POLICY = "SELECT document FROM policies WHERE version = ?"
 READ_POLICIES = "SELECT version, document FROM policies ORDER BY version"
@@ -190,6 +191,10 @@ class SqliteLedger:
             for position, *values in page:
                 yield position, Entry(*values)
             after = self._onwards(after, page[-1][0])
+
+    def last(self) -> int:
+        """The position of the newest entry."""
+        return int(self._read(READ_LAST, ())[0][0])
 
     def all_rows(self) -> Iterator[Row]:
         """Every row of standings, a thousand at a time."""
