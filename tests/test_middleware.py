@@ -17,8 +17,9 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, interrupt
+from langgraph_supervisor import create_supervisor
 
-from agents import Agency, agency
+from agents import POLICY, Agency, agency
 from failures.crew import Scene
 from failures.world import GO, ONCE, SEND, SENT, Expect, swapped
 from langgraph_signoff import Signoff, Unidentified
@@ -218,6 +219,29 @@ def test_a_tool_with_a_json_schema_only_gets_what_was_proposed(firm: Agency) -> 
     firm.assert_ends(Expect(["send [('amount', '5000'), ('to', 'bob')]"], ["executed"], "sent"))
 
 
+def test_a_tool_of_an_mcp_server_runs_behind_the_gate(tmp_path: Path) -> None:
+    """Made as langchain-mcp-adapters makes them: a coroutine, a JSON Schema, blocks of content and an artifact."""
+    with agency(tmp_path, is_async=True) as firm:
+
+        async def call(**args: Any) -> tuple[list[Any], Any]:
+            firm.effect(f"send {args['to']}")
+            return [{"type": "text", "text": "sent"}], {"structured_content": {"ok": True}}
+
+        schema = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
+        mcp = StructuredTool(
+            name="send",
+            description="Sends.",
+            args_schema=schema,
+            coroutine=call,
+            response_format="content_and_artifact",
+        )
+        firm.hire([[("send", {"to": "bob"})], "done"], tools=[mcp])
+        assert firm.run().tickets[0].args_schema == schema
+        assert firm.approve_all().status == "completed"
+        firm.assert_ends(Expect(["send bob"], ["executed"], "sent"))
+        assert firm.told()[0].artifact == {"structured_content": {"ok": True}}
+
+
 def test_a_tool_may_take_everything_that_langgraph_injects(firm: Agency) -> None:
     def send(
         to: str,
@@ -371,6 +395,19 @@ def test_a_tool_added_at_run_time_is_ruled_like_any_other(firm: Agency, name: st
     firm.assert_ends(Expect(ONCE, ["executed"] if name != "look" else [], SENT))
 
 
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_tool_added_at_run_time_may_take_what_langgraph_injects(firm: Agency, place: str) -> None:
+    def send(to: str, runtime: ToolRuntime) -> str:
+        """Sends."""
+        firm.effect(f"send {to} {runtime.tool_call_id}")
+        return "sent"
+
+    firm.hire([[("send", {"to": "bob"})], "done"], tools=[], **{place: [Brings(firm.tool("send", send))]})
+    assert firm.run().tickets[0].args == {"to": "bob"}
+    assert firm.approve_all().status == "completed"
+    firm.assert_ends(Expect(["send bob call-0-0"], ["executed"], "sent"))
+
+
 def test_a_tool_that_nobody_has_gets_langgraphs_own_answer(firm: Agency) -> None:
     firm.hire([[("nope", {})], "done"])
     assert firm.run().status == "completed"
@@ -456,6 +493,18 @@ def test_an_agent_into_which_gates_were_inserted_as_well_asks_once(firm: Agency)
     firm.assert_ends(Expect(ONCE, ["executed"], SENT))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_supervisor_whose_workers_have_the_gate_is_gated(sync_firm: Agency) -> None:
+    worker = sync_firm.hire(["-", SEND, "done"], checkpointer=None, name="worker")
+    boss = create_supervisor([worker], model=ScriptedModel([[("transfer_to_worker", {})], "-", "-", "-", "-", "-"]))
+    policy = POLICY.replace("task: allow", "transfer_*: allow")
+    sync_firm.graph = sync_firm.new_signoff(policy).insert(boss).compile(checkpointer=sync_firm.saver)
+    [ticket] = sync_firm.run().tickets
+    assert (ticket.agent, sync_firm.effects) == ("worker", [])
+    assert sync_firm.approve_all().status == "completed"
+    assert sync_firm.effects == list(ONCE)
+
+
 async def test_a_call_that_cannot_hold_a_ticket_is_an_error_that_can_be_caught(sync_firm: Agency) -> None:
     graph = sync_firm.hire([SEND, "done"], checkpointer=None)
     with pytest.raises(Unidentified, match="the graph has no checkpointer"):
@@ -498,12 +547,15 @@ def test_two_gates_have_tools_of_their_own(sync_firm: Agency, tmp_path: Path) ->
     assert sync_firm.standings("u") == ["denied"]
 
 
-def test_gated_tools_that_are_made_anew_for_each_call_are_forgotten_in_the_end(sync_firm: Agency) -> None:
+def test_gated_tools_that_are_made_anew_for_each_call_are_forgotten_in_the_end(
+    sync_firm: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("langgraph_signoff.middleware._MOST_TOOLS", 20)
     gates = SignoffMiddleware(sync_firm.signoff)._gates
-    tools = [tool(f"t{i}")(sync_firm.look) for i in range(1100)]
+    tools = [tool(f"t{i}")(sync_firm.look) for i in range(30)]
     for made in tools:
         gates.tool(made)
-    assert len(gates._made) == 1000
+    assert len(gates._made) == 20
     assert gates.tool(tools[-1]) is gates.tool(tools[-1])
     assert gates.tool(tools[0]).name == "t0"
 
