@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 from langchain_core.messages import ToolMessage
+from langgraph.func import task
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import InjectedState, ToolRuntime
 from langgraph.types import Send, interrupt
@@ -493,3 +494,28 @@ def test_arguments_that_the_model_forges_for_injected_ones_are_dropped(world: Wo
     assert world.run().tickets[0].args == {"to": "bob", "amount": 5.0}
     assert world.approve_all().status == "completed"
     world.assert_ends(Expect(ONCE, ["executed"], SENT))
+
+
+@pytest.mark.parametrize("as_task", [False, True], ids=["a function", "a task"])
+def test_whoever_asks_beside_a_guarded_function_that_asked_hears_their_own_answer(
+    sync_world: World, as_task: bool
+) -> None:
+    world = sync_world
+    world.signoff = world.new_signoff("version: 1\nnodes: {pay: review}")
+
+    def pay(amount: int) -> str:
+        world.effect(f"pay {amount} {interrupt('pay?')}")
+        return "paid"
+
+    guarded = world.signoff.guarded("pay", key=lambda amount: amount)(task(pay) if as_task else pay)
+
+    def node(state: MessagesState) -> None:
+        guarded(3).result() if as_task else guarded(3)
+        world.effect(f"then {interrupt('what now?')}")
+
+    world.graph = world.compile(StateGraph(MessagesState).add_node("node", node).add_edge(START, "node"))
+    world.signoff.approve(world.run().tickets[0], by="ana")
+    run = world.resume()
+    while run.questions:
+        run = world.resume(answers={id_: f"answers {asked}" for id_, asked in run.questions.items()})
+    assert (run.status, world.effects) == ("completed", ["pay 3 answers pay?", "then answers what now?"])

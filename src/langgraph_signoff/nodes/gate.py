@@ -7,7 +7,7 @@ import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableLambda
@@ -19,9 +19,11 @@ from langgraph_signoff.errors import ActionRefused, GraphRefused, RepeatedKey
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query
 from langgraph_signoff.nodes import visits
+from langgraph_signoff.nodes.apart import apart
 from langgraph_signoff.nodes.as_json import as_json, fields_of
 from langgraph_signoff.nodes.heart import BEGUN, CURRENT, Heart
-from langgraph_signoff.nodes.messages import RecordedFailure, did_run
+from langgraph_signoff.nodes.internals import can_call_tasks
+from langgraph_signoff.nodes.messages import RecordedFailure, did_run, keep_result
 from langgraph_signoff.nodes.steps import Io, Steps, Work, adrive, drive
 from langgraph_signoff.nodes.turn import (
     Call,
@@ -49,6 +51,7 @@ class Gate:
     """What a guarded node or task needs: who it is, how its action and its key are read, what stands in for a refused one.
 
     `by_visit`: LangGraph's own name of the visit is the key. It outlives a resume, and a fork of the thread asks again.
+    `is_shared`: whether others may ask something in the same task.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Gate:
     trigger: Callable[[Any], str] | None = None
     resource: Callable[[Any], str | None] | None = None
     by_visit: bool = False
+    is_shared: bool = False
 
     @property
     def policy(self) -> Policy:
@@ -159,7 +163,13 @@ class NodeDoor:
         if args is not None and edit is not None and args != self._call.action.args:
             given = edit(given, args)
         run = functools.partial(self._body, given)
-        return Work(run, run, CURRENT, about)
+        if args is None or about is None or not (self._gate.is_shared and can_call_tasks(get_config())):
+            return Work(run, run, CURRENT, about)
+        called, acalled = apart(run, run, about=about, keep=self._kept)
+        return Work(called, acalled, CURRENT, about)
+
+    def _kept(self, response: Any) -> Any:
+        return keep_result(response, name=self.name, tell=str)[1]
 
     def tell(self, case: Case, text: str) -> Any:
         self._check_visit(case)
@@ -235,8 +245,13 @@ def guard_task(gate: Gate, function: Any) -> Any:
                 f"task {gate.name!r} has a CachePolicy, which would answer one thread's call from another's; remove it"
             )
         guarded_task = copy(function)
-        guarded_task.func = guard_task(gate, function.func)
+        guarded_task.func = _guard_function(gate, function.func)
         return guarded_task
+    # Around it stands whoever calls it, who may ask something too.
+    return _guard_function(replace(gate, is_shared=True), function)
+
+
+def _guard_function(gate: Gate, function: Any) -> Any:
     if _is_async(function):
 
         @functools.wraps(function)
