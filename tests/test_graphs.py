@@ -43,6 +43,7 @@ sys.path.insert(0, str(GRAPHS))
 import crm_export  # noqa: E402  # the folder of graphs is no package
 import release  # noqa: E402  # the folder of graphs is no package
 import sql_operator  # noqa: E402  # the folder of graphs is no package
+import support_agent  # noqa: E402  # the folder of graphs is no package
 
 NAMED = json.loads((GRAPHS / "langgraph.json").read_text())["graphs"]
 THREAD = "t-1"
@@ -427,3 +428,46 @@ def test_a_version_is_not_published_twice_under_one_key(tmp_path: Path, saver: S
 
 def published(folder: Path) -> list[str]:
     return sorted(str(file.relative_to(folder / "site")) for file in (folder / "site").rglob("*.md"))
+
+
+# support_agent ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> support_agent.Shop:
+    return support_agent.Shop(tmp_path)
+
+
+def asked(shop: support_agent.Shop, saver: SqliteSaver, script: Any = support_agent.SCRIPT) -> tuple[Signoff, Any, Run]:
+    signoff = support_agent.gate(shop)
+    agent = support_agent.build(shop, signoff=signoff, script=script, checkpointer=saver)
+    return signoff, agent, signoff.run(agent, {"messages": [("user", support_agent.REQUEST)]}, thread_id=THREAD)
+
+
+def test_a_small_refund_runs_alone_and_a_large_one_waits(shop: support_agent.Shop, saver: SqliteSaver) -> None:
+    signoff, agent, paused = asked(shop, saver)
+    with closing(signoff):
+        [ticket] = paused.tickets
+        assert (ticket.reason_code, ticket.agent, shop.refunds()) == ("large_refund", "support", [(7, 12.5)])
+        signoff.approve(ticket, by="ana", reason="the parcel is lost")
+        assert signoff.resume(agent, thread_id=THREAD).status == "completed"
+        assert shop.refunds() == [(7, 12.5), (9, 240.0)]
+
+
+def test_a_second_refund_of_one_order_waits_however_small(shop: support_agent.Shop, saver: SqliteSaver) -> None:
+    again = [[("refund", {"order": 7, "amount": 12.5})], [("refund", {"order": 7, "amount": 5.0})], "Done."]
+    signoff, agent, paused = asked(shop, saver, again)
+    with closing(signoff):
+        [ticket] = paused.tickets
+        assert (ticket.reason_code, shop.refunds()) == ("second_refund", [(7, 12.5)])
+        assert ticket.notes == ("second_refund: order 7 was paid back before",)
+        signoff.reject(ticket, by="ana", reason="paid already")
+        assert signoff.resume(agent, thread_id=THREAD).status == "completed"
+        assert shop.refunds() == [(7, 12.5)]
+
+
+@pytest.mark.parametrize("amount", [0.0, -5.0, 2500.0])
+def test_an_implausible_refund_never_runs(shop: support_agent.Shop, saver: SqliteSaver, amount: float) -> None:
+    signoff, _, ended = asked(shop, saver, [[("refund", {"order": 9, "amount": amount})], "Done."])
+    with closing(signoff):
+        assert (ended.status, shop.refunds()) == ("completed", [])

@@ -74,4 +74,18 @@ def before_a_node(outputs: list[Any]) -> None:
     assert said[2].startswith("the record is whole")
 
 
-TELLS = {"01_first_approval": first_approval, "02_before_a_node": before_a_node}
+def among_middlewares(outputs: list[Any]) -> None:
+    shown = [output.data["text/plain"] for output in outputs if output.output_type == "execute_result"]
+    said = [output.text for output in outputs if output.output_type == "stream"]
+    assert shown[1:] == ["[(7, 12.5)]", "[(7, 12.5), (9, 240.0)]"]
+    assert said[1].startswith("second_refund ('second_refund: order 7 was paid back before',)")
+    assert said[2] == "halted [(7, 12.5), (9, 240.0)]\n"
+    assert said[3] == "completed [(7, 12.5), (9, 240.0), (7, 5.0)]\n"
+    assert said[4].startswith("the record is whole")
+
+
+TELLS = {
+    "01_first_approval": first_approval,
+    "02_before_a_node": before_a_node,
+    "03_among_middlewares": among_middlewares,
+}
