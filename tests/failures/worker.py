@@ -52,6 +52,8 @@ queues:
 tools:
   look: allow
   send: {otherwise: {then: review, queue: payments}}
+nodes:
+  send: {otherwise: {then: review, queue: payments}}
 """
 
 IDEMPOTENT = POLICY.replace("send: {", "send: {idempotent: true, ")
@@ -339,6 +341,11 @@ def make_graph(job: Job, death: Death, signoff: Signoff, saver: Any) -> Any:
     """An agent that says its script, and its tools behind the gate that the job names."""
     tools = make_tools(job, death)
     probes = {"send": make_probe(job)} if job.probe else None
+    if job.door in ("node", "task"):
+        import guarded  # beside this file, which runs as a script
+
+        send, probe = tools[0].coroutine or tools[0].func, make_probe(job) if job.probe else None
+        return guarded.make_graph(job.door, job.lines, send, None if job.gate == "bare" else signoff, probe, saver)
     model = ScriptedModel([line if isinstance(line, str) else [(n, args) for n, args in line] for line in job.lines])
     if job.door == "agent":
         middleware = [] if job.gate == "bare" else [SignoffMiddleware(signoff, verify=probes)]
