@@ -80,6 +80,10 @@ KILLS = [
 ] + [(Row("resume", moment, {1}, {"executed"}, LATE), MODES[2:]) for moment in OF_A_TASK]
 
 
+# A workflow's task is its first step: its ticket may be there before LangGraph has saved anything of the thread.
+LOST = [("task", "begun:before", recovery) for recovery in ("resume", "none")]
+
+
 def _write(row: Row) -> str:
     return f"{row.op} {row.moment.partition(':')[0]}"
 
@@ -94,7 +98,10 @@ def test_a_killed_process_leaves_a_thread_that_finishes_with_one_effect(
         folder = tmp_path / row.moment
         for scene, recovery in stories(request, rng, folder, ("resume", "none", "approve", "reject"), modes=modes):
             dies(scene, row)
-            recovers(scene, recovery)
+            if (scene.job.door, row.moment, recovery) in LOST:
+                assert scene.do(recovery).raised in ("", "UnknownThread", "EmptyInputError")
+            else:
+                recovers(scene, recovery)
             last = scene.finish("reject" if recovery == "reject" else "approve")
             count, standing, _ = row.says_no if recovery == "reject" else LATE
             if standing == "rejected" and scene.standings()[:-1] == ["rejected"]:

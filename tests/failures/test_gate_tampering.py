@@ -356,6 +356,29 @@ def test_replaying_a_workflow_runs_its_task_once(plain: Release, stage: str, aro
     assert (plain.effects, plain.standings) == ([] if stage == "rejected" else ["deploy 1.0"], [standing])
 
 
+# A node that `insert` guards has no key but its visit: what is reviewed is asked again, what may run once has run.
+INSERTED = {"deploy": ["executed", "pending"], "pay": ["executed"]}
+
+
+@pytest.mark.parametrize("name", INSERTED)
+def test_replaying_a_node_that_was_inserted_runs_it_once(release: Release, name: str) -> None:
+    builder = StateGraph(State).add_node("first", lambda state: {"round": 1}).add_node(name, release.does(name))
+    release.graph = release.compile(release.signoff.insert(builder.add_edge(START, "first").add_edge("first", name)))
+    release.start()
+    for ticket in release.signoff.pending():
+        release.signoff.approve(ticket, by="ana")
+    release.resume()
+    history = release.checkpoints()
+    for snapshot in history * 2:
+        release.invoke(None, config=snapshot.config)
+    paused = next(snapshot for snapshot in history if snapshot.next == (name,))
+    release.update(None, config=paused.config)
+    release.resume()
+    assert (release.effects, release.standings) == ([f"{name} 1.0"], INSERTED[name])
+    assert release.start().status == ("pending_approval" if name == "deploy" else "completed"), "new input is a new run"
+    assert release.effects == [f"{name} 1.0"] * (1 if name == "deploy" else 2)
+
+
 # Every resume value is a knock --------------------------------------------------------------------------------------------------
 
 

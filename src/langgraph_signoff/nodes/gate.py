@@ -105,8 +105,11 @@ class Gate:
         )
         return Call(action, id_, trouble=trouble)
 
-    def steps(self, call: Call, door: NodeDoor) -> Steps[Any]:
+    def steps(self, call: Call, given: Any, body: Callable[[Any], Any]) -> Steps[Any]:
         """The heart's, after a look whether another run has used the key."""
+        if self.by_visit:
+            call = yield from self._brought_back(call)
+        door = NodeDoor(self, call, given, body)
         earlier = yield Io(functools.partial(self._earlier, call))
         if earlier and (yield from visits.is_over(earlier)):
             raise self.repeated()
@@ -118,6 +121,25 @@ class Gate:
         except RecordedFailure as failure:
             case = yield Io(functools.partial(self.heart.desk.case, call.id))
             return door.tell(case, failure.told(self.name))
+
+    def _brought_back(self, call: Call) -> Steps[Call]:
+        """The same call; under its old key if it runs only once, did, and a replay has led back before it."""
+        newest = yield Io(functools.partial(self._newest, call))
+        if newest is None or not newest.ruling.once or newest.standing not in BEGUN:
+            return call
+        if not (yield from visits.is_brought_back(newest.action["visit"])):
+            return call
+        key = newest.action["proposal"]
+        action = call.action.model_copy(update={"proposal": key, "message_id": key})
+        return Call(action, newest.id, trouble=call.trouble)
+
+    def _newest(self, call: Call) -> Case | None:
+        query = Query(thread_id=call.action.thread_id, tool=self.name, limit=1000)
+        rows = [row for row in self.heart.desk.ledger.find(query) if row.digest == call.action.digest]
+        if not rows or any(row.id == call.id for row in rows):
+            return None
+        case = self.heart.desk.case(max(rows, key=lambda row: row.opened_at).id)
+        return case if case.action.get("visit") else None
 
     def _earlier(self, call: Call) -> str:
         """Another visit to which the record has an answer for this very action, empty if there is none."""
@@ -286,13 +308,11 @@ def _bound(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> insp
 
 
 def _run(gate: Gate, given: Any, body: Callable[[Any], Any]) -> Any:
-    call = gate.call(given)
-    return drive(gate.steps(call, NodeDoor(gate, call, given, body)))
+    return drive(gate.steps(gate.call(given), given, body))
 
 
 async def _arun(gate: Gate, given: Any, body: Callable[[Any], Awaitable[Any]]) -> Any:
-    call = gate.call(given)
-    return await adrive(gate.steps(call, NodeDoor(gate, call, given, body)))
+    return await adrive(gate.steps(gate.call(given), given, body))
 
 
 def _is_async(function: Any) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Generator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,7 @@ from langgraph.runtime import get_runtime
 
 from langgraph_signoff.nodes import internals
 from langgraph_signoff.nodes.as_json import as_json
-from langgraph_signoff.nodes.steps import Sleep, Step
+from langgraph_signoff.nodes.steps import Sleep, Steps
 from langgraph_signoff.vocabulary import Json
 
 _POLL, _LOOKS = 0.05, 100  # seconds between two looks for a checkpoint that is only being saved, and how many looks
@@ -57,27 +56,40 @@ def is_beside(one: str, other: str) -> bool:
     return _place(one) == _place(other) and _way(one) != _way(other)
 
 
-def is_over(earlier: str) -> Generator[Step, Any, bool]:
+def is_over(earlier: str) -> Steps[bool]:
     """Whether the history that this run stands on holds the end of that visit's step, so that this run is another one.
 
     An update of the state, a replay and new input leave a visit without its end. What cannot be known is over.
     """
+    since = yield from _since(earlier)
+    return since is None or since[-1:] == ["loop"]
+
+
+def is_brought_back(earlier: str) -> Steps[bool]:
+    """Whether an update of the state, or a replay, has led back behind the end of that visit's step."""
+    since = yield from _since(earlier)
+    why = next((source for source in since or () if source != "loop"), "")
+    return since is not None and since[-1:] != ["loop"] and why in ("update", "fork")
+
+
+def _since(earlier: str) -> Steps[list[str] | None]:
+    """What made each checkpoint from now back to that visit, or to the beginning of a history without it; None if unknown."""
     config = get_config()
     mine, theirs = config["metadata"]["langgraph_checkpoint_ns"].split("|"), _namespace(earlier).split("|")
     level = next((n for n, (one, other) in enumerate(zip(mine, theirs, strict=False)) if one != other), None)
     if level is None:
-        return True
-    task, after = theirs[level].rpartition(":")[2], ""
+        return None
+    task, since = theirs[level].rpartition(":")[2], list[str]()
     found = yield from _current(internals.checkpoint_in(config["configurable"], "|".join(mine[:level])))
     while found and task not in [write[0] for write in found.pending_writes or ()]:
-        after = found.metadata["source"]
+        since.append(found.metadata["source"])
         if found.parent_config is None:
-            return found.metadata["step"] >= 0  # the beginning of the history is missing
+            return [*since, ""] if found.metadata["step"] < 0 else None  # else the beginning of the history is missing
         found = yield _Load(found.parent_config)
-    return found is None or after == "loop"
+    return since if found else None
 
 
-def _current(at: RunnableConfig) -> Generator[Step, Any, CheckpointTuple | None]:
+def _current(at: RunnableConfig) -> Steps[CheckpointTuple | None]:
     # LangGraph saves in the background.
     for _ in range(_LOOKS):
         found: CheckpointTuple | None = yield _Load(at)
