@@ -494,6 +494,16 @@ def test_a_loop_with_a_key_for_each_round_runs_each_round_once(release: Release,
     release.assert_ends([f"{name} 1.0"] * 3, recorded, [f"{name}ed 1.0"] * 3)
 
 
+def test_a_loop_without_a_key_is_an_error_also_after_an_update_of_the_state(release: Release) -> None:
+    _loop(release)
+    release.start()
+    release.update({"log": ["changed"]})
+    with pytest.raises(RepeatedKey):
+        release.say()
+    assert (release.effects, release.standings) == (["deploy 1.0"], ["executed"])
+    assert release.log() == ["changed", "deployed 1.0"]
+
+
 @pytest.mark.parametrize("name", ["note", "pay"])
 def test_a_loop_without_a_key_runs_once_where_each_run_goes_on_record(release: Release, name: str) -> None:
     _loop(release, node=release.does(name), name=name)

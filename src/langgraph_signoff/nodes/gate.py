@@ -127,7 +127,7 @@ class Gate:
         newest = yield Io(functools.partial(self._newest, call))
         if newest is None or not newest.ruling.once or newest.standing not in BEGUN:
             return call
-        if not (yield from visits.is_brought_back(newest.action["visit"])):
+        if not (yield from visits.is_brought_back(_visit(newest))):
             return call
         key = newest.action["proposal"]
         action = call.action.model_copy(update={"proposal": key, "message_id": key})
@@ -139,7 +139,7 @@ class Gate:
         if not rows or any(row.id == call.id for row in rows):
             return None
         case = self.heart.desk.case(max(rows, key=lambda row: row.opened_at).id)
-        return case if case.action.get("visit") else None
+        return case if _visit(case) else None
 
     def _earlier(self, call: Call) -> str:
         """Another visit to which the record has an answer for this very action, empty if there is none."""
@@ -152,12 +152,12 @@ class Gate:
             if row.id != call.id and case.standing in BEGUN:
                 raise self.repeated()
             if row.id == call.id and case.standing not in _UNANSWERED:
-                answered = case.action.get("visit", "")
+                answered = _visit(case)
         return "" if not answered or visits.is_same(answered, action.visit) else answered
 
     def check_visit(self, case: Case, visit: str) -> None:
         """Raises RepeatedKey if a case is about another visit in the same step."""
-        if case.action and visits.is_beside(case.action["visit"], visit):
+        if _visit(case) and visits.is_beside(_visit(case), visit):
             raise self.repeated()
 
     def repeated(self) -> RepeatedKey:
@@ -171,6 +171,7 @@ class NodeDoor:
 
     def __init__(self, gate: Gate, call: Call, given: Any, body: Callable[[Any], Any]) -> None:
         self.name = gate.name
+        self.note: Mapping[str, str] = {"visit": call.action.visit}
         self._gate, self._call, self._given, self._body = gate, call, given, body
 
     def parse(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -326,6 +327,11 @@ def _messages(given: Any) -> list[Any]:
     named = given.get("messages") if isinstance(given, Mapping) else getattr(given, "messages", None)
     found = given if isinstance(given, list) else named
     return messages_of(found, "messages") if isinstance(found, list) else []
+
+
+def _visit(case: Case) -> str:
+    """The visit that ran, or else the one that asked; empty if that has been erased."""
+    return str(case.result.get("visit") or case.action.get("visit", ""))
 
 
 def _has_fields(kind: type) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
@@ -177,6 +177,7 @@ class _ToolDoor:
     ) -> None:
         self._tool, self._call, self._input, self._config, self._more = tool, call, input, config, more
         self.name, self.call_id = tool.name, input["id"] or ""
+        self.note: Mapping[str, str] = {}
 
     def parse(self, args: dict[str, Any]) -> dict[str, Any]:
         return self._tool._schema.parse(args)

@@ -34,9 +34,10 @@ _POLL = 0.05  # seconds between two looks at a call that somebody else runs
 
 
 class Door(Protocol):
-    """What a placement of the gate knows about the work behind it."""
+    """What a placement of the gate knows about the work behind it. `note`: what the record keeps beside its result."""
 
     name: str
+    note: Mapping[str, str]
 
     def fit(self, case: Case) -> dict[str, Any] | None:
         """The arguments to run with, or None if they no longer parse to what the case shows."""
@@ -252,7 +253,8 @@ class Heart:
         return door.give(case, response)
 
     def _keep(self, case: Case, door: Door, response: Any) -> tuple[dict[str, Any], Any]:
-        return messages.keep_result(response, name=door.name, tell=partial(door.tell, case))
+        contents, response = messages.keep_result(response, name=door.name, tell=partial(door.tell, case))
+        return {**contents, **door.note}, response
 
     def _amend(self, case: Case, call: Call, door: Door) -> None:
         """Asks again when the arguments no longer parse to what was shown: nothing else was approved."""
