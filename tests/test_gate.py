@@ -674,6 +674,7 @@ nodes:
     assert run.tickets[0].reason_code == "default_review", "a tool of that name is another matter"
 
 
+@pytest.mark.filterwarnings("ignore:launch")
 def test_a_node_that_no_entry_names_is_reviewed(release: Release) -> None:
     release.open(name="launch")
     run = release.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -536,6 +537,59 @@ def test_a_retry_policy_tries_an_approved_task_once(tmp_path: Path) -> None:
     text = "send failed: ValueError('boom'). It was tried once, as approved, and is not tried again."
     post.assert_ends(["send bob 5.0"], ["failed"], text)
     post.close()
+
+
+@pytest.mark.parametrize("way", ["around", "inside"])
+@pytest.mark.parametrize("answer", ["happened", "did_not_happen"])
+def test_a_timeout_leaves_a_running_task_in_doubt(tmp_path: Path, way: str, answer: str) -> None:
+    post = Post(tmp_path, way, is_async=True)
+
+    async def send(to: str) -> str:
+        """Sends."""
+        post.effect("start")
+        if len(post.effects) == 1:
+            await asyncio.sleep(30)
+        return post.send(to)
+
+    guard, limited = post.signoff.guarded(), task(timeout=0.5)
+    guarded: Any = guard(limited(send)) if way == "around" else limited(guard(send))
+
+    async def body(to: str) -> Any:
+        return await guarded(to)
+
+    post.open(body)
+    post.run("bob")
+    assert post.say().status == "failed"
+    run = post.resume()
+    assert (run.status, post.effects) == ("in_doubt", ["start"])
+    post.signoff.settle(run.tickets[0], answer, by="ana", result="by hand" if answer == "happened" else None)
+    assert post.resume().status == "completed"
+    if answer == "happened":
+        post.assert_ends(["start"], ["executed"], "by hand")
+    else:
+        post.assert_ends(["start", "start", "send bob 5.0"], ["executed"], "sent 5.0 to bob")
+    post.close()
+
+
+def test_a_task_can_read_what_it_runs_under(post: Post) -> None:
+    seen = list[Any]()
+
+    def send(to: str) -> str:
+        """Sends."""
+        about = post.signoff.current_action()
+        assert about
+        seen.append((about.ticket_id, about.args, about.approved_by))
+        return post.send(to)
+
+    guarded = post.guarded(send)
+
+    async def body(to: str) -> Any:
+        return await post.of(guarded(to))
+
+    post.open(body)
+    ticket = post.run("bob").tickets[0]
+    assert post.say().status == "completed"
+    assert seen == [(ticket.id, {"to": "bob"}, ("ana",))]
 
 
 def test_a_task_with_a_cache_is_refused(tmp_path: Path) -> None:
