@@ -120,9 +120,10 @@ def recovers(scene: Scene, recovery: str) -> None:
         assert ended.raised in permitted, ended
         assert not ended.raised or scene.standings() == before
     else:
-        # Nothing was ever saved: LangGraph and we both say so, and nothing was started.
+        # Nothing was ever saved: LangGraph and we both say so, and nothing was started. The ticket may be there first, for
+        # LangGraph writes its first checkpoint in the background.
         assert ended.raised in ("", "UnknownThread", "EmptyInputError"), ended
-        assert not ended.raised or not before
+        assert not ended.raised or set(before) <= {"pending"}
 
 
 @pytest.mark.parametrize("row", KILLS, ids=lambda row: f"{row.op}-{row.moment}")
