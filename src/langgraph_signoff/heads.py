@@ -90,8 +90,8 @@ def let_sleep(signoff: Signoff, head: Head, thread_id: str) -> None:
     # In this order: what is written after the first look makes the wake another one, which stays.
     if not wake or not (head.is_finished or head.is_paused or head.is_held) or head.decided(signoff):
         return
-    if head.is_halted(signoff):
-        return  # a release wakes nobody: whoever looks for threads to wake finds this one
+    if any(halted_calls(asked, id_) for id_, (asked, _) in head.pauses.items()):
+        return  # a release wakes nobody, and may come between two looks: whoever looks for threads to wake finds this one
     # The thread may have gone on without a call that was cut off, or be somewhere else as well.
     running = signoff.ledger.find(Query(standings=(Standing.RUNNING,), thread_id=thread_id, limit=1000))
     if not any(signoff.claims.is_alive(signoff.claims.find(row.id)) for row in running):

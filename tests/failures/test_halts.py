@@ -122,6 +122,27 @@ def test_an_allowed_call_waits_for_the_release_too(world: World, policy: str) ->
     assert world.effects == ["look 1"]
 
 
+def test_a_release_that_comes_while_a_thread_is_looked_at_leaves_it_among_those_to_wake(
+    sync_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = sync_world
+    world.open(LOOKS)
+    world.signoff.halt(by="op")
+    world.run()
+    real, looks = world.signoff.desk.halts, list[int]()
+
+    def released_after_three_looks() -> law.Halts:
+        looks.append(1)
+        if len(looks) == 3:
+            world.signoff.release(by="op")
+        return real()
+
+    monkeypatch.setattr(world.signoff.desk, "halts", released_after_three_looks)
+    world.resume()
+    assert len(looks) >= 3
+    assert world.signoff.threads_to_wake() == ["t"]
+
+
 def test_another_tool_and_another_thread_go_on(world: World) -> None:
     world.open(LOOKS)
     world.signoff.halt(by="op", tool="send")
