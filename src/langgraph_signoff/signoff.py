@@ -350,8 +350,8 @@ class Signoff:
         """Whatever comes onto the record from now on, live and without end: rulings, tickets, decisions, outcomes, halts.
 
         `after`: the position to begin behind, 0 for the whole record. `every`: seconds between two looks. Each event has
-        `position`, `stream` (a ticket's id, or `halts`, `seals`), `thread_id`, `tool`, and the words of `words_of`; what is
-        secret stays masked. An allowed call that the policy does not record leaves nothing to see.
+        `position`, `stream` (a ticket's id, or `halts`, `seals`), `thread_id`, `tool`, and what `signoff history --json` says of
+        an entry; what is secret stays masked. An allowed call that the policy does not record leaves nothing to see.
         """
         return self._events(self.ledger.last() if after is None else after, every)
 
