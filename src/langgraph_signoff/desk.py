@@ -272,6 +272,7 @@ def to_draft(opening: Opening) -> Draft:
     """The first entry of a ticket."""
     action = opening.action
     open_part = {
+        "kind": action.kind,
         "thread_id": action.thread_id,
         "tool": action.tool,
         "graph": action.graph,
@@ -282,7 +283,7 @@ def to_draft(opening: Opening) -> Draft:
         "round": opening.round,
     }
     # Its JSON mode would write null for NaN, and a call with other arguments would run.
-    words = action.model_dump(exclude={"thread_id", "tool", "graph", "agent", "requester"})
+    words = action.model_dump(exclude={"kind", "thread_id", "tool", "graph", "agent", "requester"})
     contents = {"action": words, "difference": list(opening.difference), "siblings": list(opening.siblings)}
     if opening.notes:
         contents["notes"] = list(opening.notes)

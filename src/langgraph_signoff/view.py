@@ -19,6 +19,7 @@ def to_ticket(case: Case) -> Ticket:
     hush = Hush([case.args, case.parsed, case.action.get("args", {}), case.action.get("parsed", {})], redact)
     return Ticket(
         id=case.id,
+        kind=case.kind,
         standing=case.standing,
         thread_id=opening["thread_id"],
         tool=opening["tool"],

@@ -35,11 +35,15 @@ class Risk(Word):
     stakes: Literal["low", "medium", "high"] | None = None
 
 
+Kind = Literal["tool", "node"]
+"""What an action is: the call of a tool, or the run of a node or task."""
+
+
 class Action(Word):
     """A proposed call of one tool, or run of one node, bound to the place in a thread where it was proposed."""
 
     thread_id: str
-    kind: Literal["tool", "node"] = "tool"
+    kind: Kind = "tool"
     proposal: str = Field(
         description="Names the proposal within the thread: message id, call id and index, or a node's key."
     )
@@ -224,6 +228,7 @@ class Ticket(Word):
     """A ruled action put before reviewers, as it stood when it was read. Masked fields are masked here."""
 
     id: str
+    kind: Kind
     standing: Standing
     thread_id: str
     tool: str

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from langgraph_signoff.vocabulary import Action, Decision, Outcome, Requirements, Ruling, Standing, Verdict
+from langgraph_signoff.vocabulary import Action, Decision, Kind, Outcome, Requirements, Ruling, Standing, Verdict
 
 
 @dataclass(slots=True)
@@ -73,6 +73,11 @@ class Case:
         return self.claim.attempt if self.claim else 0
 
     @property
+    def kind(self) -> Kind:
+        """What is proposed: the call of a tool, the run of a node."""
+        return self.opening["kind"]  # type: ignore[no-any-return]  # written by the desk, from an action
+
+    @property
     def requester(self) -> str | None:
         """Whom the agent acts for."""
         return self.opening.get("requester")
@@ -94,7 +99,7 @@ class Case:
     def to_action(self) -> Action:
         """The action as it was proposed; what erasing took away is empty."""
         return Action.model_validate(
-            {**_EMPTY_ACTION, **self.action, "thread_id": self.opening["thread_id"], "tool": self.opening["tool"]}
+            {**_EMPTY_ACTION, **self.action, **{key: self.opening[key] for key in ("kind", "thread_id", "tool")}}
         )
 
 

@@ -1,0 +1,126 @@
+"""What people say of tickets, and the stop button: each word goes through the law onto the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from langgraph_signoff import law
+from langgraph_signoff.errors import IncompleteDecision
+from langgraph_signoff.law import Case, Halt, Say, Scope
+from langgraph_signoff.ledger import Draft
+from langgraph_signoff.office import Office
+from langgraph_signoff.revision import revise
+from langgraph_signoff.view import to_ticket
+from langgraph_signoff.vocabulary import Answer, Json, Ticket, Verdict
+
+
+class Decisions(Office):
+    """Takes decisions, answers and halts."""
+
+    def approve(self, ticket: Ticket | str, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
+        """Approves what was seen: a `Ticket`, or an id with `if_digest`. Raises a DecisionRefused that says why not."""
+        say = self._say(Verdict.APPROVE, ticket, by, reason, if_digest)
+        return self._decide(ticket, say)
+
+    def reject(self, ticket: Ticket | str, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
+        """Rejects what was seen. The agent is told who and why."""
+        say = self._say(Verdict.REJECT, ticket, by, reason, if_digest)
+        return self._decide(ticket, say)
+
+    def revise(
+        self,
+        ticket: Ticket | str,
+        *,
+        by: str,
+        args: Mapping[str, Json] | None = None,
+        feedback: str = "",
+        reason: str = "",
+        if_digest: str | None = None,
+    ) -> Ticket:
+        """Changes the arguments, or sends the call back with feedback.
+
+        `args` replaces those arguments that it names; a masked value left as it is keeps the real one. The edit is checked
+        against the tool's schema and ruled again, and counts as its author's approval if they may approve it. Raises
+        RevisionRefused if the schema or the policy refuses it.
+        """
+        if (args is None) == (not feedback):
+            raise IncompleteDecision(
+                "a revision is either args= (what should run) or feedback= (what to propose instead)"
+            )
+        say = self._say(Verdict.REVISE, ticket, by, reason or feedback, if_digest)
+        if args is None:
+            return self._decide(ticket, say)
+
+        def step(case: Case) -> list[Draft]:
+            return revise(case, say, args, policy=self._policy_for(case), desk=self.desk)
+
+        return to_ticket(self.desk.write(self._id(ticket), step, policies=self._policy_in_force()))
+
+    def comment(self, ticket: Ticket | str, *, by: str, text: str) -> Ticket:
+        """Adds a note to a ticket, at any time; it changes nothing."""
+        case = self.desk.case(self._id(ticket))
+        say = Say(Verdict.COMMENT, by.strip(), case.digest, text)
+        return to_ticket(self.desk.write(case.id, lambda case: law.comment(case, say, self._people(case))))
+
+    def withdraw(self, ticket: Ticket | str, *, by: str, reason: str = "") -> Ticket:
+        """Abandons a ticket that is not running: nothing will come of it. Anybody known may, and the requester."""
+        if not by.strip():
+            raise IncompleteDecision("a withdrawal needs a name: give by=")
+
+        def step(case: Case) -> list[Draft]:
+            return law.withdraw(case, by=by.strip(), reason=reason, people=self._people(case))
+
+        return to_ticket(self.desk.write(self._id(ticket), step))
+
+    def erase(self, ticket: Ticket | str, *, by: str, reason: str) -> Ticket:
+        """Erases what a finished ticket was about: arguments, words, result. That it was, and who erased it and why, stays.
+
+        A run that comes to it again is answered from the record, without the contents. The checkpointer keeps its own copy
+        of the conversation. Raises TicketClosed for a ticket that something may still come of: withdraw or settle it first.
+        """
+        return to_ticket(self.desk.erase(self._id(ticket), by=by.strip(), reason=reason.strip()))
+
+    def settle(
+        self, ticket: Ticket | str, answer: Answer | str, *, by: str, reason: str = "", result: Json = None
+    ) -> Ticket:
+        """Says of a call in doubt whether it `happened` (with its result), `did_not_happen` (it runs), or to `give_up`."""
+        say = Say(Verdict.COMMENT, by.strip(), "", reason)
+        if answer not in set(Answer):
+            raise IncompleteDecision(f"{answer!r} settles nothing; say {', '.join(Answer)}")
+        known = Answer(answer)
+        step = lambda case: law.settle(case, known, say, self._people(case), result)  # noqa: E731  # a step of one line
+        return to_ticket(self.desk.write(self._id(ticket), step))
+
+    # Stopping ---------------------------------------------------------------------------------------------------------
+
+    def halt(self, *, by: str, reason: str = "", thread_id: str | None = None, tool: str | None = None) -> list[Halt]:
+        """Stops everything behind a gate, or one thread, or one tool or node: from now on none of it starts, on any machine.
+
+        What has begun finishes and is recorded. Runs that come to it end as `halted`; decisions can still be taken. It is on the
+        record, and holds until `release`. Gives all that is halted now.
+        """
+        draft = law.halt(Scope(thread_id, tool), by=by, reason=reason)
+        return list(self.desk.write_halt(lambda _: draft).active)
+
+    def release(
+        self, *, by: str, reason: str = "", thread_id: str | None = None, tool: str | None = None
+    ) -> list[Halt]:
+        """Takes back a halt of exactly this scope; what is still halted. Raises NotHalted. `threads_to_wake` has the threads."""
+        scope = Scope(thread_id, tool)
+        return list(self.desk.write_halt(lambda held: law.release(held, scope, by=by, reason=reason)).active)
+
+    def halts(self) -> list[Halt]:
+        """What is halted now, the oldest first."""
+        return list(self.desk.halts().active)
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _say(self, verdict: Verdict, ticket: Ticket | str, by: str, reason: str, if_digest: str | None) -> Say:
+        if isinstance(ticket, Ticket):
+            return Say(verdict, by.strip(), if_digest or ticket.digest, reason, ticket.seen, ticket.generation)
+        if not if_digest:
+            raise IncompleteDecision("name what you saw: give the Ticket, or if_digest= as it was shown")
+        return Say(verdict, by.strip(), if_digest, reason)
+
+    def _decide(self, ticket: Ticket | str, say: Say) -> Ticket:
+        return to_ticket(self.desk.write(self._id(ticket), lambda case: law.decide(case, say, self._people(case))))

@@ -1,0 +1,168 @@
+"""The doors of a `Signoff`: what is built here carries a call, a node or a task to the one heart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langgraph_signoff.office import Office
+from langgraph_signoff.vocabulary import CurrentAction, Json, Probe, Ticket
+
+if TYPE_CHECKING:
+    from langgraph_signoff.nodes.gate import Gate
+    from langgraph_signoff.nodes.heart import Heart
+    from langgraph_signoff.nodes.tool_node import GatedToolNode
+
+
+class Gates(Office):
+    """Guards tools, nodes, tasks and whole graphs."""
+
+    def tool_node(
+        self, tools: Sequence[Any], *, verify: Mapping[str, Probe] | None = None, **options: Any
+    ) -> GatedToolNode:
+        """A drop-in for ToolNode whose tools run only as the policy or a person permits.
+
+        `verify`: for a tool by name, a probe that says whether a call whose runner died has happened. The other options are
+        ToolNode's, and those of `GatedToolNode`.
+        """
+        from langgraph_signoff.nodes.tool_node import GatedToolNode
+
+        return GatedToolNode(tools, heart=self.heart(verify or {}), requester=self.requester, **options)
+
+    def gate(
+        self,
+        name: str,
+        *,
+        action: Callable[[Any], Mapping[str, Any]],
+        key: Callable[[Any], object] | None = None,
+        refused: Callable[[Any, Ticket, str], Any] | None = None,
+        apply: Callable[[Any, dict[str, Json]], Any] | None = None,
+        verify: Probe | None = None,
+        agent: str = "",
+        trigger: Callable[[Any], str] | None = None,
+        resource: Callable[[Any], str | None] | None = None,
+    ) -> Callable[[Any], Any]:
+        """Guards a node: a function of the state, sync or async, a runnable or a compiled graph.
+
+        `action(state)` says what the node is about to do; the policy rules on it under `nodes: {name: ...}`. `key(state)`
+        names this run within the thread; needed where the node may run more than once. `refused(state, ticket, text)` gives
+        the node's update where it did not run, or nobody knows whether it did; without it the graph goes on without one.
+        `apply(state, args)` gives the state with a reviewer's edit; without it the action cannot be edited, only sent back.
+        """
+        from langgraph_signoff.nodes.gate import Gate, guard_node
+
+        gate = Gate(
+            name,
+            self.heart({name: verify} if verify else {}),
+            action,
+            key,
+            apply=apply,
+            refused=refused or _no_update,
+            requester=self.requester,
+            agent=agent,
+            trigger=trigger,
+            resource=resource,
+        )
+        return lambda node: guard_node(gate, node)
+
+    def insert(
+        self,
+        graph: Any,
+        *,
+        actions: Mapping[str, Callable[[Any], Mapping[str, Any]]] | None = None,
+        keys: Mapping[str, Callable[[Any], object]] | None = None,
+        refused: Mapping[str, Callable[[Any, Ticket, str], Any]] | None = None,
+        verify: Mapping[str, Probe] | None = None,
+        trusted: Collection[str] = (),
+        **options: Any,
+    ) -> Any:
+        """A gated copy of a `StateGraph`, or of a compiled graph, that knows nothing of us; subgraphs included.
+
+        Its ToolNodes are replaced (`options` as for `tool_node`), the nodes that the policy names under `nodes:` guarded, its
+        edges kept. For a guarded node by name: `actions` says what it is about to do (its state without messages), `keys`
+        names a run of it (LangGraph's own name of the visit), `refused` gives its update where it does not run. Raises
+        GraphRefused where something might stay ungated: a tool, a ToolNode or a graph in a node's closure, unless the node is
+        `trusted`. `explain` says what has come of it.
+        """
+        from langgraph_signoff.nodes.gate import Gate
+        from langgraph_signoff.nodes.insertion import Insertion, state_without_messages
+
+        heart = self.heart(verify or {})
+
+        def gate(name: str) -> Gate:
+            return Gate(
+                name,
+                heart,
+                (actions or {}).get(name, state_without_messages),
+                (keys or {}).get(name),
+                refused=(refused or {}).get(name, _no_update),
+                requester=self.requester,
+                by_visit=name not in (keys or {}),
+            )
+
+        def tool_node(tools: Sequence[Any], **own: Any) -> GatedToolNode:
+            return self.tool_node(tools, verify=verify, **own, **options)
+
+        return Insertion(tool_node, gate, self.policy.names_node, trusted).insert(graph)
+
+    def explain(self, graph: Any) -> str:
+        """What of a graph is gated and what runs as it is, a line for each node; its subgraphs indented below it."""
+        from langgraph_signoff.nodes.checks import explain
+
+        return explain(graph)
+
+    def guarded(
+        self,
+        name: str = "",
+        *,
+        action: Callable[..., Mapping[str, Any]] | None = None,
+        key: Callable[..., object] | None = None,
+        verify: Probe | None = None,
+        agent: str = "",
+    ) -> Callable[[Any], Any]:
+        """Guards a task of the Functional API: put it around `@task`, or around the function inside.
+
+        The action is the function's arguments, unless `action(*args, **kwargs)` says it otherwise; `key(*args, **kwargs)`
+        names this run within the thread. Raises ActionRefused in the task where it may not run.
+        """
+        from langgraph_signoff.nodes.gate import Gate, guard_task, with_arguments
+
+        def guard(function: Any) -> Any:
+            own = name or function.__name__
+            gate = Gate(
+                own,
+                self.heart({own: verify} if verify else {}),
+                (lambda given: action(*given.args, **given.kwargs)) if action else (lambda given: given.arguments),
+                (lambda given: key(*given.args, **given.kwargs)) if key else None,
+                apply=None if action else with_arguments,
+                requester=self.requester,
+                agent=agent,
+            )
+            return guard_task(gate, function)
+
+        return guard
+
+    def heart(self, probes: Mapping[str, Probe]) -> Heart:
+        """What every door carries calls to; `probes` by the name of the tool or node they verify."""
+        from langgraph_signoff.nodes.advice import Advisors
+        from langgraph_signoff.nodes.heart import Heart
+
+        return Heart(self.desk, self.claims, self.policy, probes, Advisors(self._advisors, self._advice_within))
+
+    @staticmethod
+    def current_action() -> CurrentAction | None:
+        """Inside a gated tool: the ticket, an idempotency key, and who approved. None for a call that needed no ticket."""
+        from langgraph_signoff.nodes.heart import CURRENT
+
+        return CURRENT.get()
+
+    @staticmethod
+    def send_tool_calls(state: Any, **options: Any) -> Any:
+        """A conditional edge that gives each proposed call a task of its own."""
+        from langgraph_signoff.nodes.tool_node import send_tool_calls
+
+        return send_tool_calls(state, **options)
+
+
+def _no_update(state: Any, ticket: Ticket, text: str) -> None:  # noqa: ARG001  # the shape of `refused`
+    return None

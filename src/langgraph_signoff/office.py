@@ -1,0 +1,73 @@
+"""What stands behind the front door: the ledger, the desk, the claims and the policy, and how a ticket finds its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from langgraph_signoff import law
+from langgraph_signoff.claims import Claims
+from langgraph_signoff.desk import Clock, Desk, utc_now
+from langgraph_signoff.law import Case
+from langgraph_signoff.leases import Leases
+from langgraph_signoff.ledger import Ledger, open_ledger
+from langgraph_signoff.policy import Policy
+from langgraph_signoff.vocabulary import Advisor, Ticket
+
+if TYPE_CHECKING:
+    from langgraph.runtime import Runtime
+
+
+class Office:
+    """One ledger and one policy, with what works on them."""
+
+    def __init__(
+        self,
+        ledger: str | os.PathLike[str] | Ledger,
+        *,
+        policy: str | os.PathLike[str] | Policy | None = None,
+        requester: Callable[[Runtime[Any]], str | None] | None = None,
+        advisors: Sequence[Advisor] = (),
+        advice_within: float = 30.0,
+        clock: Clock = utc_now,
+        lease: float = 10.0,
+        wait: float = 15.0,
+    ) -> None:
+        self.ledger = open_ledger(os.fspath(ledger)) if isinstance(ledger, (str, os.PathLike)) else ledger
+        self._given = policy
+        self.requester = requester
+        self._advisors, self._advice_within = tuple(advisors), advice_within
+        self._recorded: dict[str, Policy] = {}
+        self.desk = Desk(self.ledger, clock=clock)
+        self.leases = Leases(self.ledger, self.desk.clock, seconds=lease)
+        self.claims = Claims(self.desk, self.leases, wait=wait)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy in force. Raises PolicyError on first use if its file is wrong."""
+        if isinstance(self._given, Policy):
+            return self._given
+        return Policy() if self._given is None else Policy.load(self._given)
+
+    def _id(self, ticket: Ticket | str) -> str:
+        if isinstance(ticket, Ticket):
+            return ticket.id
+        return ticket if len(ticket) == 32 else self.desk.find_id(ticket)
+
+    def _policy_in_force(self) -> list[tuple[str, str]]:
+        # Without a policy of its own, a Signoff rules by the one on record.
+        return [(self.policy.version, self.policy.document)] if self._given is not None else []
+
+    def _people(self, case: Case) -> law.People:
+        return self._policy_for(case).people
+
+    def _policy_for(self, case: Case) -> Policy:
+        if self._given is not None:
+            return self.policy
+        version = case.ruling.policy_version
+        if version not in self._recorded:
+            document = self.ledger.policy(version)
+            self._recorded[version] = Policy.parse(document) if document else self.policy
+        return self._recorded[version]
