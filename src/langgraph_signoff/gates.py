@@ -49,7 +49,8 @@ class Gates(Office):
         the node's update where it did not run, or nobody knows whether it did; without it the graph goes on without one.
         `apply(state, args)` gives the state with a reviewer's edit; without it the action cannot be edited, only sent back.
         """
-        from langgraph_signoff.nodes.gate import Gate, guard_node
+        from langgraph_signoff.nodes.gate import Gate
+        from langgraph_signoff.nodes.guarding import guard_node
 
         gate = Gate(
             name,
@@ -125,7 +126,8 @@ class Gates(Office):
         The action is the function's arguments, unless `action(*args, **kwargs)` says it otherwise; `key(*args, **kwargs)`
         names this run within the thread. Raises ActionRefused in the task where it may not run.
         """
-        from langgraph_signoff.nodes.gate import Gate, guard_task, with_arguments
+        from langgraph_signoff.nodes.gate import Gate
+        from langgraph_signoff.nodes.guarding import guard_task, with_arguments
 
         def guard(function: Any) -> Any:
             own = name or function.__name__

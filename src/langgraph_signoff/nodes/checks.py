@@ -11,7 +11,8 @@ from langgraph.prebuilt import ToolNode
 
 from langgraph_signoff.errors import GraphRefused
 from langgraph_signoff.nodes.closures import Gating, gating_of
-from langgraph_signoff.nodes.gate import Gate, gate_of
+from langgraph_signoff.nodes.gate import Gate
+from langgraph_signoff.nodes.guarding import gate_of
 from langgraph_signoff.nodes.tool_node import GatedToolNode
 
 Graph = Any

@@ -5,6 +5,7 @@ It leans on how `create_agent` and deepagents are written; `tests/test_deep_agen
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from inspect import getclosurevars
 from types import FunctionType, MethodType
@@ -17,13 +18,13 @@ from langgraph_signoff.errors import GraphRefused
 from langgraph_signoff.policy import Policy
 
 
-class Gating:
+class Gating(ABC):
     """Gates the calls of a ToolNode from outside, as one of its wrappers."""
 
     @property
+    @abstractmethod
     def policy(self) -> Policy:
         """The policy that rules there."""
-        raise NotImplementedError
 
 
 def gating_of(node: ToolNode) -> Gating | None:

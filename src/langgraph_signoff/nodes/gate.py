@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from copy import copy
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.config import get_config
 from langgraph.runtime import get_runtime
 
 from langgraph_signoff.canonical import digest
-from langgraph_signoff.errors import ActionRefused, GraphRefused, RepeatedKey
+from langgraph_signoff.errors import ActionRefused, RepeatedKey
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query
 from langgraph_signoff.nodes import visits
@@ -24,7 +21,7 @@ from langgraph_signoff.nodes.as_json import as_json, fields_of
 from langgraph_signoff.nodes.heart import BEGUN, CURRENT, Heart
 from langgraph_signoff.nodes.internals import can_call_tasks
 from langgraph_signoff.nodes.messages import RecordedFailure, did_run, keep_result
-from langgraph_signoff.nodes.steps import Io, Steps, Work, adrive, drive
+from langgraph_signoff.nodes.steps import Io, Steps, Work
 from langgraph_signoff.nodes.turn import (
     Call,
     Requester,
@@ -38,10 +35,6 @@ from langgraph_signoff.nodes.turn import (
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Action, CurrentAction, Json, Standing, Ticket
-
-MARK = "signoff_gate"
-"""The attribute of a guarded function that holds its gate."""
-
 
 _UNANSWERED = (Standing.PENDING, Standing.APPROVED)
 
@@ -105,8 +98,9 @@ class Gate:
         )
         return Call(action, id_, trouble=trouble)
 
-    def steps(self, call: Call, given: Any, body: Callable[[Any], Any]) -> Steps[Any]:
+    def steps(self, given: Any, body: Callable[[Any], Any]) -> Steps[Any]:
         """The heart's, after a look whether another run has used the key."""
+        call = self.call(given)
         if self.by_visit:
             call = yield from self._brought_back(call)
         door = NodeDoor(self, call, given, body)
@@ -204,7 +198,8 @@ class NodeDoor:
 
     def _update(self, result: Json) -> Json:
         # What somebody says of it need not be an update; a state of several channels takes no other than an object.
-        has_channels = isinstance(self._given, Mapping) or _has_fields(type(self._given))
+        kind: type = type(self._given)
+        has_channels = isinstance(self._given, Mapping) or fields_of(kind)
         return None if has_channels and not isinstance(result, dict) else result
 
     def give(self, case: Case, kept: Any) -> Any:
@@ -215,115 +210,8 @@ class NodeDoor:
         self._gate.check_visit(case, self._call.action.visit)
 
 
-def gate_of(node: Any) -> Gate | None:
-    """The gate of a guarded node, as it was given to a builder or as LangGraph has wrapped it."""
-    parts = (node, getattr(node, "func", None), getattr(node, "afunc", None))
-    return next((getattr(part, MARK) for part in parts if hasattr(part, MARK)), None)
-
-
-def guard_node(gate: Gate, node: Any) -> Any:
-    """A node that does what `node` does if the record permits it. LangGraph sees the same signature."""
-    if isinstance(node, Runnable):
-        return _guard_runnable(gate, node)
-    # LangGraph reads the hints of an object that can be called at its method.
-    shown = node.__call__ if inspect.ismethod(getattr(node, "__call__", None)) else node  # noqa: B004  # not a test
-    if _is_async(node):
-
-        @functools.wraps(shown)
-        async def aguarded(state: Any, *more: Any, **injected: Any) -> Any:
-            return await _arun(gate, state, lambda given: node(given, *more, **injected))
-
-        return _marked(aguarded, gate, node)
-
-    @functools.wraps(shown)
-    def guarded(state: Any, *more: Any, **injected: Any) -> Any:
-        return _run(gate, state, lambda given: node(given, *more, **injected))
-
-    return _marked(guarded, gate, node)
-
-
-def _marked(guarded: Any, gate: Gate, node: Any) -> Any:
-    guarded.__name__ = getattr(node, "__name__", type(node).__name__)
-    setattr(guarded, MARK, gate)
-    return guarded
-
-
-def _guard_runnable(gate: Gate, node: Runnable[Any, Any]) -> Any:
-    # The node stays in the closure, where LangGraph finds a subgraph.
-    def guarded(state: Any) -> Any:
-        return _run(gate, state, lambda given: node.invoke(given, get_config()))
-
-    async def aguarded(state: Any) -> Any:
-        return await _arun(gate, state, lambda given: node.ainvoke(given, get_config()))
-
-    setattr(guarded, MARK, gate)
-    return RunnableLambda(guarded, aguarded, name=gate.name)
-
-
-def guard_task(gate: Gate, function: Any) -> Any:
-    """A function, or LangGraph's task of one, that runs only if the record permits it."""
-    if hasattr(function, "func") and hasattr(function, "retry_policy"):
-        if function.cache_policy:
-            raise GraphRefused(
-                f"task {gate.name!r} has a CachePolicy, which would answer one thread's call from another's; remove it"
-            )
-        guarded_task = copy(function)
-        guarded_task.func = _guard_function(gate, function.func)
-        return guarded_task
-    # Around it stands whoever calls it, who may ask something too.
-    return _guard_function(replace(gate, is_shared=True), function)
-
-
-def _guard_function(gate: Gate, function: Any) -> Any:
-    if _is_async(function):
-
-        @functools.wraps(function)
-        async def aguarded(*args: Any, **kwargs: Any) -> Any:
-            return await _arun(
-                gate, _bound(function, args, kwargs), lambda given: function(*given.args, **given.kwargs)
-            )
-
-        return aguarded
-
-    @functools.wraps(function)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        return _run(gate, _bound(function, args, kwargs), lambda given: function(*given.args, **given.kwargs))
-
-    return guarded
-
-
-def with_arguments(given: inspect.BoundArguments, args: Mapping[str, Json]) -> inspect.BoundArguments:
-    """The same call with the arguments that an edit has changed."""
-    changed = copy(given)
-    changed.arguments = {
-        **given.arguments,
-        **{key: value for key, value in args.items() if value != as_json(given.arguments.get(key))},
-    }
-    return changed
-
-
-def _bound(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
-    given = inspect.signature(function).bind(*args, **kwargs)
-    given.apply_defaults()
-    return given
-
-
-def _run(gate: Gate, given: Any, body: Callable[[Any], Any]) -> Any:
-    return drive(gate.steps(gate.call(given), given, body))
-
-
-async def _arun(gate: Gate, given: Any, body: Callable[[Any], Awaitable[Any]]) -> Any:
-    return await adrive(gate.steps(gate.call(given), given, body))
-
-
-def _is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
 def _messages(given: Any) -> list[Any]:
     # A plain node's state may hold anything under this name.
-    if isinstance(given, inspect.BoundArguments):
-        return []
     named = given.get("messages") if isinstance(given, Mapping) else getattr(given, "messages", None)
     found = given if isinstance(given, list) else named
     return messages_of(found, "messages") if isinstance(found, list) else []
@@ -332,10 +220,6 @@ def _messages(given: Any) -> list[Any]:
 def _visit(case: Case) -> str:
     """The visit that ran, or else the one that asked; empty if that has been erased."""
     return str(case.result.get("visit") or case.action.get("visit", ""))
-
-
-def _has_fields(kind: type) -> bool:
-    return bool(fields_of(kind))
 
 
 def _only(args: Mapping[str, Json]) -> dict[str, Json]:
