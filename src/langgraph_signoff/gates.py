@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langgraph_signoff.office import Office
-from langgraph_signoff.vocabulary import CurrentAction, Json, Probe, Ticket
+from langgraph_signoff.vocabulary import CurrentAction, Json, Probe, Ticket, Undoing
 
 if TYPE_CHECKING:
     from langgraph_signoff.nodes.gate import Gate
@@ -18,16 +19,22 @@ class Gates(Office):
     """Guards tools, nodes, tasks and whole graphs."""
 
     def tool_node(
-        self, tools: Sequence[Any], *, verify: Mapping[str, Probe] | None = None, **options: Any
+        self,
+        tools: Sequence[Any],
+        *,
+        verify: Mapping[str, Probe] | None = None,
+        undo: Mapping[str, Undoing] | None = None,
+        **options: Any,
     ) -> GatedToolNode:
         """A drop-in for ToolNode whose tools run only as the policy or a person permits.
 
-        `verify`: for a tool by name, a probe that says whether a call whose runner died has happened. The other options are
+        `verify`: for a tool by name, a probe that says whether a call whose runner died has happened. `undo`: for a tool by
+        name, what undoes a call of it: a function of its `Done`, or an `Undo` by another tool. The other options are
         ToolNode's, and those of `GatedToolNode`.
         """
         from langgraph_signoff.nodes.tool_node import GatedToolNode
 
-        return GatedToolNode(tools, heart=self.heart(verify or {}), requester=self.requester, **options)
+        return GatedToolNode(tools, heart=self.heart(verify, undo), requester=self.requester, **options)
 
     def gate(
         self,
@@ -38,6 +45,7 @@ class Gates(Office):
         refused: Callable[[Any, Ticket, str], Any] | None = None,
         apply: Callable[[Any, dict[str, Json]], Any] | None = None,
         verify: Probe | None = None,
+        undo: Undoing | None = None,
         agent: str = "",
         trigger: Callable[[Any], str] | None = None,
         resource: Callable[[Any], str | None] | None = None,
@@ -54,7 +62,7 @@ class Gates(Office):
 
         gate = Gate(
             name,
-            self.heart({name: verify} if verify else {}),
+            self.heart({name: verify} if verify else None, {name: undo} if undo else None),
             action,
             key,
             apply=apply,
@@ -74,6 +82,7 @@ class Gates(Office):
         keys: Mapping[str, Callable[[Any], object]] | None = None,
         refused: Mapping[str, Callable[[Any, Ticket, str], Any]] | None = None,
         verify: Mapping[str, Probe] | None = None,
+        undo: Mapping[str, Undoing] | None = None,
         trusted: Collection[str] = (),
         **options: Any,
     ) -> Any:
@@ -88,7 +97,7 @@ class Gates(Office):
         from langgraph_signoff.nodes.gate import Gate
         from langgraph_signoff.nodes.insertion import Insertion, state_without_messages
 
-        heart = self.heart(verify or {})
+        heart = self.heart(verify, undo)
 
         def gate(name: str) -> Gate:
             return Gate(
@@ -102,9 +111,9 @@ class Gates(Office):
             )
 
         def tool_node(tools: Sequence[Any], **own: Any) -> GatedToolNode:
-            return self.tool_node(tools, verify=verify, **own, **options)
+            return self.tool_node(tools, verify=verify, undo=undo, **own, **options)
 
-        return Insertion(tool_node, gate, self.policy.names_node, trusted).insert(graph)
+        return Insertion(tool_node, gate, partial(self.policy.names, kind="node"), trusted).insert(graph)
 
     def explain(self, graph: Any) -> str:
         """What of a graph is gated and what runs as it is, a line for each node; its subgraphs indented below it."""
@@ -119,6 +128,7 @@ class Gates(Office):
         action: Callable[..., Mapping[str, Any]] | None = None,
         key: Callable[..., object] | None = None,
         verify: Probe | None = None,
+        undo: Undoing | None = None,
         agent: str = "",
     ) -> Callable[[Any], Any]:
         """Guards a task of the Functional API: put it around `@task`, or around the function inside.
@@ -133,7 +143,7 @@ class Gates(Office):
             own = name or function.__name__
             gate = Gate(
                 own,
-                self.heart({own: verify} if verify else {}),
+                self.heart({own: verify} if verify else None, {own: undo} if undo else None),
                 (lambda given: action(*given.args, **given.kwargs)) if action else (lambda given: given.arguments),
                 (lambda given: key(*given.args, **given.kwargs)) if key else None,
                 apply=None if action else with_arguments,
@@ -144,12 +154,14 @@ class Gates(Office):
 
         return guard
 
-    def heart(self, probes: Mapping[str, Probe]) -> Heart:
-        """What every door carries calls to; `probes` by the name of the tool or node they verify."""
+    def heart(self, probes: Mapping[str, Probe] | None, undoings: Mapping[str, Undoing] | None) -> Heart:
+        """What every door carries calls to; `probes` and `undoings` by the name of the tool or node that they are for."""
         from langgraph_signoff.nodes.advice import Advisors
         from langgraph_signoff.nodes.heart import Heart
 
-        return Heart(self.desk, self.claims, self.policy, probes, Advisors(self._advisors, self._advice_within))
+        self.undoings.update(undoings or {})
+        advisors = Advisors(self._advisors, self._advice_within)
+        return Heart(self.desk, self.claims, self.policy, probes or {}, self.undoings, advisors)
 
     @staticmethod
     def current_action() -> CurrentAction | None:

@@ -25,7 +25,7 @@ from langgraph_signoff.nodes.messages import RecordedFailure
 from langgraph_signoff.nodes.turn import Setting, index_of, messages_of, proposing_message
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.signoff import Signoff
-from langgraph_signoff.vocabulary import Probe
+from langgraph_signoff.vocabulary import Probe, Undoing
 
 Answer = Any
 """What a tool call gives an agent: a ToolMessage or a Command."""
@@ -47,6 +47,7 @@ class SignoffMiddleware(AgentMiddleware[Any, Any, Any], Gating):
         signoff: Signoff,
         *,
         verify: Mapping[str, Probe] | None = None,
+        undo: Mapping[str, Undoing] | None = None,
         agent: str = "",
         trigger: Callable[[Sequence[Any]], str] | None = None,
         resource: Callable[[ToolCall], str | None] | None = None,
@@ -54,12 +55,12 @@ class SignoffMiddleware(AgentMiddleware[Any, Any, Any], Gating):
         trusted: Collection[str] = (),
     ) -> None:
         super().__init__()
-        self._heart, self._trusted = signoff.heart(verify or {}), trusted
+        self._heart, self._trusted = signoff.heart(verify, undo), trusted
         self._gates = _Gates(self._heart, trusted)
         self._setting = Setting(signoff.requester, agent, trigger, resource, confidence)
         insert: Callable[..., Any] = signoff.insert
         options = {"agent": agent, "trigger": trigger, "resource": resource, "confidence": confidence}
-        self._insert = partial(insert, verify=verify, **options)
+        self._insert = partial(insert, verify=verify, undo=undo, **options)
 
     @property
     def policy(self) -> Policy:

@@ -14,7 +14,7 @@ from langgraph_signoff.law import Case
 from langgraph_signoff.leases import Leases
 from langgraph_signoff.ledger import Ledger, open_ledger
 from langgraph_signoff.policy import Policy
-from langgraph_signoff.vocabulary import Advisor, Ticket
+from langgraph_signoff.vocabulary import Advisor, Ticket, Undoing
 
 if TYPE_CHECKING:
     from langgraph.runtime import Runtime
@@ -40,6 +40,7 @@ class Office:
         self.requester = requester
         self._advisors, self._advice_within = tuple(advisors), advice_within
         self._recorded: dict[str, Policy] = {}
+        self.undoings: dict[str, Undoing] = {}
         self.desk = Desk(self.ledger, clock=clock)
         self.leases = Leases(self.ledger, self.desk.clock, seconds=lease)
         self.claims = Claims(self.desk, self.leases, wait=wait)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
@@ -35,8 +36,8 @@ class Risk(Word):
     stakes: Literal["low", "medium", "high"] | None = None
 
 
-Kind = Literal["tool", "node"]
-"""What an action is: the call of a tool, or the run of a node or task."""
+Kind = Literal["tool", "node", "undo"]
+"""What an action is: the call of a tool, the run of a node or task, or the undoing of one of them."""
 
 
 class Action(Word):
@@ -222,6 +223,43 @@ class CurrentAction(Word):
     thread_id: str
     attempt: int = 1
     approved_by: tuple[str, ...] = ()
+
+
+class Done(Word):
+    """What is to be undone: the recorded call, with the arguments that ran and, as JSON, what it returned."""
+
+    ticket_id: str
+    thread_id: str
+    tool: str
+    args: dict[str, Json]
+    result: Json = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """A LangChain tool that undoes another tool's call, and what it is to be called with."""
+
+    tool: Any
+    args: Callable[[Done], Mapping[str, Json]]
+
+
+Undoing = Callable[[Done], Any] | Undo
+"""What undoes a call. A function is recorded as `undo_` and the name of what it undoes, a tool under its own name."""
+
+
+class Left(Word):
+    """An action that a rollback could not undo, for a person to look at."""
+
+    ticket_id: str
+    tool: str
+    why: str
+
+
+class Rollback(Word):
+    """What came of undoing a run's actions: ticket ids of those that are undone, the newest first, and what is left."""
+
+    undone: tuple[str, ...] = ()
+    left: tuple[Left, ...] = ()
 
 
 class Ticket(Word):

@@ -3,7 +3,7 @@
 from langgraph_signoff.law.case import Case, Claim
 from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
 from langgraph_signoff.law.history import advance, fold, recorded, standing
-from langgraph_signoff.law.strictness import ruled_again, stricter
+from langgraph_signoff.law.strictness import STRICTNESS, permitted, ruled_again, stricter
 from langgraph_signoff.law.verdicts import (
     Edit,
     People,
@@ -22,6 +22,7 @@ from langgraph_signoff.law.verdicts import (
 
 __all__ = [
     "HALTS",
+    "STRICTNESS",
     "Case",
     "Claim",
     "Edit",
@@ -38,6 +39,7 @@ __all__ = [
     "halt",
     "halts",
     "hear",
+    "permitted",
     "recorded",
     "release",
     "revise",

@@ -1,8 +1,11 @@
-"""What a revision can never lower: the requirements of a ticket, and that a person is asked."""
+"""Of two things said of one action the stricter holds: what no revision, no advice and no permit can lower."""
 
 from __future__ import annotations
 
 from langgraph_signoff.vocabulary import Requirements, Ruling
+
+STRICTNESS = {"allow": 0, "review": 1, "deny": 2}
+"""How strict each mode of a ruling is."""
 
 
 def stricter(old: Requirements, new: Requirements) -> Requirements:
@@ -32,3 +35,10 @@ def ruled_again(old: Ruling, new: Ruling) -> Ruling:
     # An allowed call asks for nothing: its requirements are nobody's words, and its queue is nobody's queue.
     asked = old.requirements if new.mode == "allow" else stricter(old.requirements, new.requirements)
     return ruling.model_copy(update={"mode": "review", "requirements": asked})
+
+
+def permitted(permit: Ruling, ruling: Ruling, *, is_named: bool) -> Ruling:
+    """What holds for an action that a person's word permits: the policy's ruling where it names the action and is stricter."""
+    if not is_named or STRICTNESS[ruling.mode] <= STRICTNESS[permit.mode]:
+        return permit
+    return ruling.model_copy(update={"redact": tuple(dict.fromkeys(permit.redact + ruling.redact))})

@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 
+from langgraph_signoff.law import STRICTNESS
 from langgraph_signoff.nodes.messages import spelled
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.vocabulary import Action, Advice, Advisor, Ruling
-
-_STRICTNESS = {"allow": 0, "review": 1, "deny": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Advisors:
 
 
 def _stricter(policy: Policy, action: Action, ruling: Ruling, advice: Advice) -> Ruling:
-    if advice.mode is None or _STRICTNESS[advice.mode] <= _STRICTNESS[ruling.mode]:
+    if advice.mode is None or STRICTNESS[advice.mode] <= STRICTNESS[ruling.mode]:
         return ruling
     # An allowed call asks for nothing: a review of it asks for what the policy asks at least when it is in doubt.
     asked = policy.review(action) if ruling.mode == "allow" else ruling

@@ -16,7 +16,7 @@ from langgraph_signoff.canonical import digest
 from langgraph_signoff.claims import Claims, Halted
 from langgraph_signoff.desk import Desk, Opening
 from langgraph_signoff.errors import StillRunning, TicketClosed
-from langgraph_signoff.law import Case, Halt, Say, ruled_again, settled
+from langgraph_signoff.law import Case, Halt, Say, permitted, ruled_again, settled
 from langgraph_signoff.ledger import Draft, Query
 from langgraph_signoff.nodes import messages
 from langgraph_signoff.nodes.advice import Advisors
@@ -24,7 +24,17 @@ from langgraph_signoff.nodes.payload import halt_pause, pause, pause_id
 from langgraph_signoff.nodes.steps import Ask, Hear, Io, Sleep, Steps, Unheard, Work
 from langgraph_signoff.nodes.turn import Call, identified
 from langgraph_signoff.policy import Policy
-from langgraph_signoff.vocabulary import Answer, Counts, CurrentAction, Happened, Probe, Ruling, Standing, Verdict
+from langgraph_signoff.vocabulary import (
+    Answer,
+    Counts,
+    CurrentAction,
+    Happened,
+    Probe,
+    Ruling,
+    Standing,
+    Undoing,
+    Verdict,
+)
 
 CURRENT: ContextVar[CurrentAction | None] = ContextVar("signoff_current_action", default=None)
 
@@ -63,6 +73,7 @@ class Heart:
     claims: Claims
     policy: Policy
     probes: Mapping[str, Probe]
+    undoings: Mapping[str, Undoing]
     advisors: Advisors
 
     # Rule, open, wait -------------------------------------------------------------------------------------------------
@@ -93,7 +104,8 @@ class Heart:
     def _new_ruling(self, call: Call) -> Steps[Ruling]:
         ruling = self._rule(call)
         if self.advisors.ask:
-            ruling, call.notes = yield Io(partial(self.advisors.advise, self.policy, call.action, ruling))
+            ruling, notes = yield Io(partial(self.advisors.advise, self.policy, call.action, ruling))
+            call.notes += notes
         return ruling
 
     def _look(self, calls: Sequence[Call]) -> dict[str, Ruling | None]:
@@ -103,7 +115,10 @@ class Heart:
 
     def _rule(self, call: Call) -> Ruling:
         history = self._history(call) if self.policy.needs_history(call.action) else Counts()
-        return self.policy.rule(call.action, now=self.desk.clock(), history=history)
+        ruling = self.policy.rule(call.action, now=self.desk.clock(), history=history)
+        if call.permit is None:
+            return ruling
+        return permitted(call.permit, ruling, is_named=self.policy.names(call.action.tool, kind="tool"))
 
     def _history(self, call: Call) -> Counts:
         return self.desk.counts(call.action.thread_id, call.action.message_id, call.siblings)

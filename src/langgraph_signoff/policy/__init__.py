@@ -8,12 +8,15 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from langgraph_signoff.errors import Mistake, PolicyError
 from langgraph_signoff.policy.describe import render_describe
 from langgraph_signoff.policy.loading import Source, read_bytes, read_data, read_text
 from langgraph_signoff.vocabulary import Action, Counts, Json, Ruling
+
+if TYPE_CHECKING:
+    from langgraph_signoff.policy.rulebook import Rulebook
 
 __all__ = ["Policy", "render_describe"]
 
@@ -73,23 +76,23 @@ class Policy:
 
     def rule(self, action: Action, *, now: datetime, history: Counts | None = None) -> Ruling:
         """The ruling on an action at `now`, given what its thread did before. Never raises; what is in doubt is reviewed."""
-        return self._indexes[action.kind].rulebook(action.tool).decide(action, now=now, history=history or Counts())
+        return self._rulebook(action).decide(action, now=now, history=history or Counts())
 
     def review(self, action: Action) -> Ruling:
         """The ruling that puts an action before people for a reason of another's: as many approvals as its strictest review."""
-        return self._indexes[action.kind].rulebook(action.tool).doubt
+        return self._rulebook(action).doubt
 
     def needs_history(self, action: Action) -> bool:
         """Whether the rules that apply to this action read `history`."""
-        return self._indexes[action.kind].rulebook(action.tool).needs_history
+        return self._rulebook(action).needs_history
 
     def summary(self, name: str, *, kind: Literal["tool", "node"]) -> str:
         """What can become of a tool's calls or a node's runs, in words such as `allow or review`."""
         return " or ".join(self._indexes[kind].rulebook(name).modes)
 
-    def names_node(self, name: str) -> bool:
-        """Whether an entry of `nodes` names this node of a graph, or a pattern fits it."""
-        return bool(self._indexes["node"].entries(name))
+    def names(self, name: str, *, kind: Literal["tool", "node"]) -> bool:
+        """Whether an entry of `tools`, or of `nodes`, names it, or a pattern fits it."""
+        return bool(self._indexes[kind].entries(name))
 
     def warnings(self, tools: Iterable[str], nodes: Iterable[str] = ()) -> list[str]:
         """One sentence for each tool and each guarded node of a graph that no entry names."""
@@ -115,6 +118,10 @@ class Policy:
 
     def __repr__(self) -> str:
         return f"<Policy {self._source.name} {self.version[:12]}>"
+
+    def _rulebook(self, action: Action) -> Rulebook:
+        # What undoes a call is a tool, or is ruled as one.
+        return self._indexes["tool" if action.kind == "undo" else action.kind].rulebook(action.tool)
 
     @classmethod
     def _of(cls, source: Source) -> Policy:
