@@ -190,6 +190,29 @@ def test_an_answer_that_was_heard_is_not_the_answer_to_the_next_question(saver: 
     assert answers == ["y"]
 
 
+def test_a_task_sees_what_it_showed_when_it_last_paused(saver: SqliteSaver) -> None:
+    seen = list[Any]()
+
+    def look() -> Any:
+        seen.append([pause.value for pause in internals.last_pauses(get_config())])
+        if len(seen) == 1:
+            raise GraphInterrupt((Interrupt("the gate's", "0" * 32),))
+        return interrupt("its own")
+
+    def node(state: State) -> dict[str, Any]:
+        as_task: Any = task(look)
+        return {"word": as_task().result() if state["word"] == "in a task" else look()}
+
+    inner = StateGraph(State).add_node("look", node).add_edge(START, "look").compile()
+    for word, graph in {"in a node": builder(node), "in a task": builder(node), "inside": builder(inner)}.items():
+        seen.clear()
+        compiled, thread = graph.compile(checkpointer=saver), {"configurable": {"thread_id": word}}
+        compiled.invoke({"word": word}, thread)
+        compiled.invoke(None, thread)
+        assert compiled.invoke(Command(resume="blue"), thread)["word"] == "blue"
+        assert seen == [[], ["the gate's"], ["its own"]], "LangGraph keeps what a task showed in another place"
+
+
 @pytest.mark.parametrize("by_id", [False, True])
 def test_a_node_sees_that_its_run_was_answered_by_id(saver: SqliteSaver, by_id: bool) -> None:
     seen = list[bool]()

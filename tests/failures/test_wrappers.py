@@ -346,6 +346,32 @@ def test_a_wrapper_that_asks_after_the_tool_has_asked_hears_its_own_answer(world
     assert (world.effects, heard) == (["send bob yes to: send to bob?"], ["yes to: was that right?"])
 
 
+@pytest.mark.parametrize("verdict", ["approve", "reject"])
+def test_a_wrapper_that_asks_after_the_call_hears_a_plain_answer_whatever_became_of_the_call(
+    world: World, verdict: str
+) -> None:
+    heard: list[str] = []
+
+    def after(request: Any, execute: Any) -> Any:
+        told = execute(request)
+        heard.append(interrupt("was that right?"))
+        return told
+
+    async def aafter(request: Any, execute: Any) -> Any:
+        told = await execute(request)
+        heard.append(interrupt("was that right?"))
+        return told
+
+    _open(world, after, aafter)
+    [ticket] = world.run().tickets
+    getattr(world.signoff, verdict)(ticket, by="ana")
+    world.invoke(Command(resume="a knock"))
+    assert (heard, world.status().status) == ([], "waiting"), "the knock was taken for an answer"
+    world.invoke(Command(resume="yes"))
+    assert (heard, world.status().status) == (["yes"], "completed")
+    assert world.effects == (list(ONCE) if verdict == "approve" else [])
+
+
 def test_a_wrapper_that_makes_two_calls_of_one_gets_both_done_and_each_its_own_answer(world: World) -> None:
     def two(request: Any, execute: Any) -> Any:
         return [execute(_swap(request, to=to)) for to in ("ann", "bea")][-1]

@@ -21,7 +21,7 @@ from langgraph_signoff.ledger import Draft, Query
 from langgraph_signoff.nodes import messages
 from langgraph_signoff.nodes.advice import Advisors
 from langgraph_signoff.nodes.payload import halt_pause, pause, pause_id
-from langgraph_signoff.nodes.steps import Ask, Hear, Io, Sleep, Steps, Unheard, Work
+from langgraph_signoff.nodes.steps import Ask, Hear, Io, Sleep, Steps, Work
 from langgraph_signoff.nodes.turn import Call, identified
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.vocabulary import (
@@ -86,8 +86,7 @@ class Heart:
             yield _ask(waiting)
         if stopped := (yield Io(partial(self._halted, calls))):
             yield stopped
-        if asked and (yield Unheard()) and not (yield Io(partial(self._has_begun, asked))):
-            yield Hear()
+        yield Hear()
 
     def rule(self, calls: Sequence[Call]) -> Steps[None]:
         """Gives each call its ruling: the one on record, or the policy's, which is put on record if it needs to be."""
@@ -174,10 +173,6 @@ class Heart:
         pending = [id_ for id_, row in rows.items() if row.standing == Standing.PENDING]
         cases = [self.desk.case(call.id) for call in calls if call.id in pending]
         return [case for case in cases if case.standing is Standing.PENDING]
-
-    def _has_begun(self, calls: Sequence[Call]) -> bool:
-        rows = self.desk.ledger.rows([call.id for call in calls])
-        return any(row.standing in BEGUN for row in rows.values())
 
     # Claim, run, record -----------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.config import get_config
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import _get_all_injected_args
+from langgraph.types import Interrupt
 
 INTERRUPT = "__interrupt__"
 """Where `invoke` puts the pauses of a run."""
@@ -67,6 +68,14 @@ def is_unheard(configurable: Configurable) -> bool:
     """Whether an answer without an id lies in wait for whoever pauses next in this task; it came for the pause before."""
     scratchpad: Any = configurable.get(_SCRATCHPAD)
     return bool(scratchpad) and scratchpad.get_null_resume(False) is not None
+
+
+def last_pauses(config: RunnableConfig) -> list[Interrupt]:
+    """What this task showed when it last paused, empty if it did not: that is what an answer without an id has come for."""
+    own = config.get("metadata", {}).get("langgraph_checkpoint_ns", "").rpartition("|")[2].rpartition(":")[2]
+    scratchpad: Any = config.get("configurable", {}).get(_SCRATCHPAD)
+    writes = getclosurevars(scratchpad.get_null_resume).nonlocals["pending_writes"]
+    return [pause for task, channel, pauses in writes if (task, channel) == (own, INTERRUPT) for pause in pauses]
 
 
 def is_answered_by_id(configurable: Configurable) -> bool:

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from langgraph.types import Interrupt
+
 from langgraph_signoff.law import Case, Halt
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Standing, Ticket
@@ -43,6 +45,12 @@ def halted_calls(value: Any, id_: str) -> tuple[str, list[str]] | None:
 def pause_id(value: Mapping[str, Any]) -> str:
     """The id of the interrupt that shows this: it stays while it is asked, and no other has it."""
     return hashlib.sha256(json.dumps(value[KEY]).encode()).hexdigest()[:32]
+
+
+def is_ours(pause: Interrupt) -> bool:
+    """Whether an interrupt is a pause of ours: it has the id that its own value gives."""
+    mark = pause.value.get(KEY) if isinstance(pause.value, dict) else None
+    return isinstance(mark, dict) and pause_id(pause.value) == pause.id
 
 
 def tickets_of(value: Any) -> list[str]:

@@ -14,6 +14,7 @@ from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt
 
 from langgraph_signoff.nodes import internals
+from langgraph_signoff.nodes.payload import is_ours
 
 T = TypeVar("T")
 
@@ -67,28 +68,16 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Unheard:
-    """Whether an answer without an id lies in wait for whoever pauses next; it came for the pause before."""
-
-    def run(self) -> bool:
-        """Looks. What is left over from a run before it takes: it was a knock, or has been given to its question."""
-        configurable = get_config()["configurable"]
-        if internals.is_answered_by_id(configurable):
-            internals.hear(configurable)
-        return internals.is_unheard(configurable)
-
-    async def arun(self) -> bool:
-        """The same."""
-        return self.run()
-
-
-@dataclass(frozen=True, slots=True)
 class Hear:
-    """Takes an answer without an id that came for a pause of ours, so that the tool's own question does not get it."""
+    """Takes an answer without an id that came for a pause of ours, so that whoever pauses next does not get it."""
 
     def run(self) -> None:
-        """Takes it."""
-        internals.hear(get_config()["configurable"])
+        """Takes it. What is left over from a run before goes too: it was a knock, or has been given to its question."""
+        config = get_config()
+        configurable = config.get("configurable", {})
+        is_left_over = internals.is_answered_by_id(configurable)
+        if is_left_over or (internals.is_unheard(configurable) and any(map(is_ours, internals.last_pauses(config)))):
+            internals.hear(configurable)
 
     async def arun(self) -> None:
         """The same."""
