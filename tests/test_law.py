@@ -24,7 +24,7 @@ from langgraph_signoff.errors import (
 )
 from langgraph_signoff.law import Case, Edit, Say, stricter
 from langgraph_signoff.ledger import Draft, Entry, link
-from langgraph_signoff.vocabulary import Answer, Requirements, Standing, Verdict
+from langgraph_signoff.vocabulary import Answer, Left, Requirements, Rollback, Standing, Verdict
 from support import NOW, opening
 
 APPROVE, REJECT, REVISE = Verdict.APPROVE, Verdict.REJECT, Verdict.REVISE
@@ -606,3 +606,29 @@ def test_after_the_model_was_told_unknown_it_is_not_run_again() -> None:
     story.write(*law.silence(law.recorded(story.history), story.now))
     story.write(*law.settle(story.case, Answer.DID_NOT_HAPPEN, Say(Verdict.COMMENT, "ana", ""), None))
     assert story.case.standing is Standing.FAILED
+
+
+# After the end -------------------------------------------------------------------------------------------------------------
+
+modes = st.sampled_from(["allow", "review", "deny"])
+
+
+@given(modes, modes, st.booleans())
+def test_what_a_person_s_word_permits_is_never_more_than_the_policy_says_of_it(
+    permit: str, said: str, is_named: bool
+) -> None:
+    ruled, policy = opening(mode=permit, redact=("a",)).ruling, opening(mode=said, redact=("b",)).ruling
+    held = law.permitted(ruled, policy, is_named=is_named)
+    strictness = law.STRICTNESS
+    expected = max(strictness[permit], strictness[said]) if is_named else strictness[permit]
+    assert strictness[held.mode] == expected
+    assert "a" in held.redact
+
+
+def test_a_rollback_is_put_on_record_once_and_changes_no_standing() -> None:
+    story = Story.of()
+    story.say(REJECT, "ana")
+    done = Rollback(undone=("x",), left=(Left(ticket_id="y", tool="pay", why="no undo"),))
+    assert story.write(*law.roll_back(story.case, done)) is Standing.REJECTED
+    assert story.case.rollback == done
+    assert law.roll_back(story.case, Rollback()) == []

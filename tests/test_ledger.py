@@ -150,6 +150,17 @@ def test_a_query_takes_every_condition_together(ledger: Ledger) -> None:
     assert pressing(ledger, due_after=hour[1]) == ["b", "c"]
 
 
+def test_streams_come_in_the_order_in_which_something_was_written_last(ledger: Ledger) -> None:
+    first, second = entries("a", Draft("opened", {}))[0], entries("b", Draft("opened", {}))[0]
+    ledger.append([first])
+    ledger.append([second, *entries("b", Draft("executed", {}), last=second)])
+    ledger.append(entries("a", Draft("executed", {}), last=first))
+    assert ledger.in_order(["a", "b", "c"], "opened") == ["a", "b"]
+    assert ledger.in_order(["a", "b"], "executed") == ["b", "a"]
+    assert ledger.in_order(["a"], "executed") == ["a"]
+    assert ledger.in_order(["a", "b"], "failed") == []
+
+
 def test_ids_are_found_by_their_beginning(ledger: Ledger) -> None:
     ledger.append([], [row("aa1"), row("aa2"), row("aa3"), row("b")])
     assert ledger.ids("aa") == ["aa1", "aa2"]

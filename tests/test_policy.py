@@ -530,3 +530,38 @@ def test_importing_the_policy_package_loads_neither_yaml_nor_cel_nor_the_model()
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+SUPERVISED = """
+version: 1
+supervision: {}
+tools:
+  book: {{risk: {{reversible: true}}, rules: [{{when: "args.n > 5", then: deny}}], otherwise: review}}
+  odd: {{supervision: {}, risk: {{reversible: {}}}, otherwise: review}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("whole", "own", "reversible", "puts_off"),
+    [
+        ("tactical", "tactical", "true", (False, False)),
+        ("tactical", "hybrid", "true", (False, True)),
+        ("hybrid", "hybrid", "false", (True, False)),
+        ("hybrid", "tactical", "true", (True, False)),
+        ("strategic", "hybrid", "true", (True, True)),
+    ],
+)
+def test_only_reviews_of_what_is_reversible_are_put_off_to_the_end_of_a_run(
+    whole: str, own: str, reversible: str, puts_off: tuple[bool, bool]
+) -> None:
+    policy = Policy.parse(SUPERVISED.format(whole, own, reversible))
+    rulings = [policy.rule(action(tool, {"n": 1}), now=NOW) for tool in ("book", "odd")]
+    assert tuple(ruling.at_the_end for ruling in rulings) == puts_off
+    assert {ruling.mode for ruling in rulings} == {"review"}
+
+
+def test_neither_a_denial_nor_a_doubt_nor_an_unknown_tool_is_put_off() -> None:
+    policy = Policy.parse(SUPERVISED.format("hybrid", "hybrid", "true"))
+    for tool, args in (("book", {"n": 9}), ("book", {"n": "?"}), ("book", {"n": float("nan")}), ("other", {})):
+        ruling = policy.rule(action(tool, args), now=NOW)
+        assert (ruling.mode, ruling.at_the_end) in (("deny", False), ("review", False))

@@ -9,14 +9,17 @@ import json
 from collections.abc import Iterable
 from html import escape
 
+from langgraph_signoff.justification import to_markdown
 from langgraph_signoff.render import (
     SHORT_ID,
     decision_lines,
     difference_text,
     headline,
+    is_report,
     needs_text,
     outcome_text,
     printable,
+    rollback_text,
     time_text,
 )
 from langgraph_signoff.vocabulary import Risk, Run, Standing, Ticket
@@ -88,6 +91,8 @@ def run_html(run: Run) -> str:
 def _arguments(ticket: Ticket) -> list[tuple[str, str]]:
     if ticket.erased:
         return [("arguments", "(erased)")]
+    if is_report(ticket):
+        return [("report", to_markdown(ticket.args))]
     return [(name, json.dumps(value, ensure_ascii=False)) for name, value in ticket.args.items()]
 
 
@@ -102,6 +107,7 @@ def _facts(ticket: Ticket) -> list[tuple[str, str]]:
         ("needs", needs_text(ticket)),
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),
+        ("undone", rollback_text(ticket)),
         ("options", ", ".join(ticket.options)),
     ]
     return [(name, text) for name, text in facts if text]

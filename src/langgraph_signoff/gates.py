@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langgraph_signoff.office import Office
-from langgraph_signoff.vocabulary import CurrentAction, Json, Probe, Ticket, Undoing
+from langgraph_signoff.vocabulary import CurrentAction, Json, Probe, Rollback, Ticket, Undoing
 
 if TYPE_CHECKING:
     from langgraph_signoff.nodes.gate import Gate
@@ -73,6 +73,36 @@ class Gates(Office):
             resource=resource,
         )
         return lambda node: guard_node(gate, node)
+
+    def outcome_review(
+        self,
+        name: str,
+        *,
+        back_to: str,
+        then: str = "__end__",
+        goal: Callable[[Any], str] | None = None,
+        result: Callable[[Any], Json] | None = None,
+        approved: Callable[[Any], Any] | None = None,
+        sent_back: Callable[[Any, str], Any] | None = None,
+        rejected: Callable[[Any, Rollback], Any] | None = None,
+        agent: str = "",
+    ) -> Any:
+        """A node at the end of a run, or where its branches meet, that asks once for all that was done since the last review.
+
+        A reviewer sees a report: `goal(state)` (the last human words), `result(state)` (the last words of the agent), every
+        action on record with its ruling and outcome, and open risks. Approved, the graph goes on at `then`; sent back, at
+        `back_to`, as often as the policy's `max_revisions`; rejected, what was done is undone, newest first, by what the doors
+        declare as `undo`, and the graph ends. Without a decision in time nothing is undone, and it ends as well. `approved(state)`,
+        `sent_back(state, feedback)` and `rejected(state, rollback)` give the node's update. Give the node no edges of its own.
+        The policy speaks of it under `nodes:`, and puts other reviews off until here with `supervision:`.
+        """
+        from langgraph_signoff.nodes.gate import Gate
+        from langgraph_signoff.nodes.outcome import Endings, OutcomeReview
+
+        self.outcome_reviews.add(name)
+        gate = Gate(name, self.heart(None, None), lambda _: {}, requester=self.requester, agent=agent)
+        endings = Endings(back_to, then, approved, sent_back, rejected)
+        return OutcomeReview(gate, endings, goal=goal, result=result).node
 
     def insert(
         self,
@@ -161,7 +191,7 @@ class Gates(Office):
 
         self.undoings.update(undoings or {})
         advisors = Advisors(self._advisors, self._advice_within)
-        return Heart(self.desk, self.claims, self.policy, probes or {}, self.undoings, advisors)
+        return Heart(self.desk, self.claims, self.policy, probes or {}, self.undoings, self.outcome_reviews, advisors)
 
     @staticmethod
     def current_action() -> CurrentAction | None:

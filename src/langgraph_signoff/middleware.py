@@ -23,7 +23,6 @@ from langgraph_signoff.nodes.heart import Heart
 from langgraph_signoff.nodes.insertion import ungated
 from langgraph_signoff.nodes.messages import RecordedFailure
 from langgraph_signoff.nodes.turn import Setting, index_of, messages_of, proposing_message
-from langgraph_signoff.policy import Policy
 from langgraph_signoff.signoff import Signoff
 from langgraph_signoff.vocabulary import Probe, Undoing
 
@@ -63,9 +62,9 @@ class SignoffMiddleware(AgentMiddleware[Any, Any, Any], Gating):
         self._insert = partial(insert, verify=verify, undo=undo, **options)
 
     @property
-    def policy(self) -> Policy:
-        """The policy that rules here."""
-        return self._heart.policy
+    def heart(self) -> Heart:
+        """What rules here."""
+        return self._heart
 
     def subagents(self, specs: Sequence[Mapping[str, Any]] = ()) -> list[Any]:
         """The sub-agents of a deep agent, gated as this one is: give `create_deep_agent(subagents=...)` what it returns.

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from langgraph_signoff.durations import format_duration
+from langgraph_signoff.justification import to_markdown
 from langgraph_signoff.vocabulary import Requirements, Risk, Run, Standing, Ticket, Verdict
 
 Lines = Iterable[tuple[str, str]]
@@ -35,7 +36,7 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
     lines = [
         ("ticket", f"{ticket.id[:SHORT_ID]}  {headline(ticket)}"),
         ("what", ticket.description or ticket.tool),
-        ("call", call_text(ticket)),
+        ("report", to_markdown(ticket.args)) if is_report(ticket) else ("call", call_text(ticket)),
         ("why", f"{ticket.reason_code} ({ticket.rule})"),
         ("detail", ticket.detail),
         *(("note", note) for note in ticket.notes),
@@ -48,10 +49,24 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("due", time_text(ticket.due_at)),
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),
+        ("undone", rollback_text(ticket)),
         ("options", ", ".join(ticket.options)),
         ("digest", ticket.digest[:16] if ticket.options else ""),
     ]
     return [(label, text) for label, text in lines if text]
+
+
+def is_report(ticket: Ticket) -> bool:
+    """Whether it asks for what a run has done as a whole, and still knows what that was."""
+    return ticket.kind == "outcome" and not ticket.erased
+
+
+def rollback_text(ticket: Ticket) -> str:
+    """What came of undoing what a rejected run had done: a line for each action that is left."""
+    if ticket.rollback is None:
+        return ""
+    left = [f"left for a person: {one.tool} ({one.ticket_id[:SHORT_ID]}), {one.why}" for one in ticket.rollback.left]
+    return "\n".join([counted(len(ticket.rollback.undone), "action"), *left])
 
 
 def headline(ticket: Ticket) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from langgraph_signoff.entries import Entry
+from langgraph_signoff.justification import summary
 from langgraph_signoff.law import Case
 from langgraph_signoff.masking import Hush, mask, mask_patch
 from langgraph_signoff.policy.describe import render_describe
@@ -43,7 +44,7 @@ def to_ticket(case: Case) -> Ticket:
         resource=case.action.get("resource"),
         trigger=case.action.get("trigger", ""),
         confidence=case.action.get("confidence", 0.0),
-        description="" if case.erased else render_describe(case.ruling.describe, args),
+        description="" if case.erased else _description(case, args),
         detail=case.erasure or hush(case.ruling.detail or _unsaid(case)),
         previous=case.previous,
         difference=mask_patch(case.difference, redact),
@@ -53,8 +54,15 @@ def to_ticket(case: Case) -> Ticket:
         decisions=tuple(_decision(decision, redact, hush) for decision in case.decisions),
         approved_by=case.approvers,
         outcome=_outcome(case.outcome, hush),
+        rollback=case.rollback,
         erased=case.erased,
     )
+
+
+def _description(case: Case, args: dict[str, Any]) -> str:
+    if case.kind == "outcome" and not case.ruling.describe:
+        return summary(args)
+    return render_describe(case.ruling.describe, args)
 
 
 def _unsaid(case: Case) -> str:

@@ -36,8 +36,8 @@ class Risk(Word):
     stakes: Literal["low", "medium", "high"] | None = None
 
 
-Kind = Literal["tool", "node", "undo"]
-"""What an action is: the call of a tool, the run of a node or task, or the undoing of one of them."""
+Kind = Literal["tool", "node", "undo", "outcome"]
+"""What an action is: the call of a tool, the run of a node or task, the undoing of one of them, or all that a run has done."""
 
 
 class Action(Word):
@@ -108,6 +108,9 @@ class Ruling(Word):
     record: bool = False
     once: bool = False
     idempotent: bool = False
+    at_the_end: bool = Field(
+        default=False, description="Whether a person reviews it with the outcome of its run, and not before it."
+    )
     describe: str = ""
     redact: tuple[str, ...] = ()
 
@@ -304,6 +307,7 @@ class Ticket(Word):
     decisions: tuple[Decision, ...] = ()
     approved_by: tuple[str, ...] = Field(default=(), description="Whose approval of this generation counts.")
     outcome: Outcome | None = None
+    rollback: Rollback | None = Field(default=None, description="What came of undoing what a rejected run had done.")
     erased: bool = False
 
     @property
@@ -327,7 +331,7 @@ Probe = Callable[[CurrentAction], Happened | Answer | None]
 """Asked whether a call whose runner died has happened: `Happened(result)`, `Answer.DID_NOT_HAPPEN`, or None for unknown."""
 
 
-_NOT_SHOWN = {"standing", "seq", "decisions", "approved_by", "outcome", "erased", "options"}
+_NOT_SHOWN = {"standing", "seq", "decisions", "approved_by", "outcome", "rollback", "erased", "options"}
 
 
 class Run(Word):

@@ -64,6 +64,8 @@ def _deed(entry: dict[str, Any]) -> str:
         case "halted" | "released" if "tool" in body:
             scope = law.Scope(body["thread_id"], body["tool"])
             return f"{entry['kind']}  {scope} by {body['by']}" + (f": {body['reason']}" if body["reason"] else "")
+        case "rolled_back":
+            return f"rolled_back  {len(body['undone'])} undone, {len(body['left'])} left for a person"
         case "sealed":
             return f"sealed  {body['count']} entries"
         case "erased":

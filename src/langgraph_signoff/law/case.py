@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from langgraph_signoff.vocabulary import Action, Decision, Kind, Outcome, Requirements, Ruling, Standing, Verdict
+from langgraph_signoff.vocabulary import (
+    Action,
+    Decision,
+    Kind,
+    Outcome,
+    Requirements,
+    Rollback,
+    Ruling,
+    Standing,
+    Verdict,
+)
 
 
 @dataclass(slots=True)
@@ -49,6 +59,7 @@ class Case:
     claim: Claim | None = None
     told_unknown: bool = False
     outcome: Outcome | None = None
+    rollback: Rollback | None = None
     result: dict[str, Any] = field(default_factory=dict)
     why: str = ""
     erasure: str = ""

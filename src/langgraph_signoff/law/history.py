@@ -10,7 +10,7 @@ from typing import Any
 
 from langgraph_signoff.entries import Entry, moment
 from langgraph_signoff.law.case import Case, Claim
-from langgraph_signoff.vocabulary import Decision, Outcome, Ruling, Standing, Verdict
+from langgraph_signoff.vocabulary import Decision, Left, Outcome, Rollback, Ruling, Standing, Verdict
 
 
 def standing(history: Sequence[Entry], now: datetime) -> Standing:
@@ -222,7 +222,13 @@ def _erased(case: Case, entry: Entry) -> None:
     case.erased, case.erasure = True, f"erased by {entry.body['by']}: {entry.body['reason']}"
 
 
-_AFTER_THE_END = frozenset({"decided", "erased"})
+def _rolled_back(case: Case, entry: Entry) -> None:
+    why = entry.contents.get("why", {})
+    left = tuple(Left(**one, why=why.get(one["ticket_id"], "")) for one in entry.body["left"])
+    case.rollback = Rollback(undone=entry.body["undone"], left=left)
+
+
+_AFTER_THE_END = frozenset({"decided", "erased", "rolled_back"})
 
 _STEPS: dict[str, Callable[[Case, Entry], None]] = {
     "decided": _decided,
@@ -239,4 +245,5 @@ _STEPS: dict[str, Callable[[Case, Entry], None]] = {
     "retried": _retried,
     "told_unknown": _told,
     "erased": _erased,
+    "rolled_back": _rolled_back,
 }

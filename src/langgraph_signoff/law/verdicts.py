@@ -16,7 +16,7 @@ from langgraph_signoff.errors import (
     TicketClosed,
 )
 from langgraph_signoff.law.case import Case
-from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Requirements, Ruling, Standing, Verdict
+from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Requirements, Rollback, Ruling, Standing, Verdict
 
 People = Mapping[str, frozenset[str]] | None
 """Who is known, with their groups; None: anybody's name is accepted."""
@@ -118,6 +118,15 @@ _FIRST = {
     Standing.RUNNING: "let it finish",
     Standing.IN_DOUBT: "settle it",
 }
+
+
+def roll_back(case: Case, done: Rollback) -> list[Draft]:
+    """What a finished rollback adds to the review that ordered it; nothing if it is on record."""
+    if case.rollback is not None:
+        return []
+    left = [{"ticket_id": one.ticket_id, "tool": one.tool} for one in done.left]
+    why = {one.ticket_id: one.why for one in done.left}
+    return [Draft("rolled_back", {"undone": list(done.undone), "left": left}, {"why": why})]
 
 
 def settle(case: Case, answer: Answer, say: Say, people: People, result: Any = None) -> list[Draft]:

@@ -56,6 +56,9 @@ class Ledger(Protocol):
         or if some stream already has an entry of that number; nothing is then written.
         """
 
+    def in_order(self, streams: Sequence[str], kind: str) -> list[str]:
+        """Those of these streams that hold an entry of this kind, in the order in which the last one of it was written."""
+
     def rows(self, ids: Sequence[str]) -> dict[str, Row]:
         """The rows of these tickets, by id."""
 

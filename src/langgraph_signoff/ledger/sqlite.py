@@ -43,6 +43,10 @@ PUT_ROW = f"""
         reason_code = excluded.reason_code, seq = excluded.seq, reviewed = excluded.reviewed,
         told = excluded.told
 """
+READ_ORDER = """
+    SELECT stream FROM entries WHERE stream IN (SELECT value FROM json_each(?)) AND kind = ?
+    GROUP BY stream ORDER BY max(position)
+"""
 READ_LAST = "SELECT coalesce(max(position), 0) FROM entries"
 READ_END = "SELECT coalesce(max(seq), 0) FROM entries WHERE stream = ?"
 READ_POLICY = "SELECT document FROM policies WHERE version = ?"
@@ -112,6 +116,10 @@ class SqliteLedger:
                 db.execute(ADD_CONTENTS, (entry.contents_hash, entry.salt, entry.contents_json))
         except sqlite3.IntegrityError as error:
             raise StaleTicket(entry.stream, entry.seq) from error
+
+    def in_order(self, streams: Sequence[str], kind: str) -> list[str]:
+        """Those of these streams that hold an entry of this kind, in the order of writing."""
+        return [row[0] for row in self._read(READ_ORDER, (json.dumps(list(streams)), kind))]
 
     def rows(self, ids: Sequence[str]) -> dict[str, Row]:
         """The rows of these tickets, by id."""

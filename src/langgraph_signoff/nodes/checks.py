@@ -27,8 +27,23 @@ def check(graph: Graph) -> list[str]:
     for name, node, gate in _gates(graph):
         found += _check_node(name, node)
         # The policy that rules there, whichever the caller has.
-        found += gate.policy.warnings(_tools(node.bound), _nodes(gate))
+        found += gate.heart.policy.warnings(_tools(node.bound), _nodes(gate))
+    _check_outcome(graph)
     return found
+
+
+def _check_outcome(graph: Graph) -> None:
+    gates = [(name, node, gate) for name, node, gate in _gates(graph)]
+    if any(isinstance(gate, Gate) and gate.kind == "outcome" for _, _, gate in gates):
+        return
+    for name, node, gate in gates:
+        put_off = [tool for tool in _tools(node.bound) if gate.heart.policy.puts_off(tool, kind="tool")]
+        put_off += [each for each in _nodes(gate) if gate.heart.policy.puts_off(each, kind="node")]
+        if put_off and gate.heart.outcome_reviews:
+            raise GraphRefused(
+                f"the policy puts reviews of {', '.join(put_off)} (node {name!r}) off to the end of a run, and this graph has "
+                "no outcome review; add one, or write `supervision: tactical`"
+            )
 
 
 def _check_node(name: str, node: Any) -> list[str]:
@@ -98,8 +113,8 @@ def _explained(builder: Any, indent: str) -> Iterator[str]:
 def _said(node: Any) -> str:
     gate = _gate(node)
     if isinstance(gate, Gate):
-        return f"guarded ({gate.policy.summary(gate.name, kind='node')})"
+        return f"guarded ({gate.heart.policy.summary(gate.name, kind='node')})"
     if gate:
-        modes = [f"{tool} ({gate.policy.summary(tool, kind='tool')})" for tool in _tools(node)]
+        modes = [f"{tool} ({gate.heart.policy.summary(tool, kind='tool')})" for tool in _tools(node)]
         return f"gated tools: {', '.join(modes) or 'none'}"
     return "a graph of its own" if isinstance(node, CompiledStateGraph) else "runs as it is"

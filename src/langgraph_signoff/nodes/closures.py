@@ -15,7 +15,7 @@ from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 
 from langgraph_signoff.errors import GraphRefused
-from langgraph_signoff.policy import Policy
+from langgraph_signoff.nodes.heart import Heart
 
 
 class Gating(ABC):
@@ -23,8 +23,8 @@ class Gating(ABC):
 
     @property
     @abstractmethod
-    def policy(self) -> Policy:
-        """The policy that rules there."""
+    def heart(self) -> Heart:
+        """What rules there."""
 
 
 def gating_of(node: ToolNode) -> Gating | None:

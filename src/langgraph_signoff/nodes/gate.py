@@ -32,9 +32,8 @@ from langgraph_signoff.nodes.turn import (
     ticket_id,
     where_from,
 )
-from langgraph_signoff.policy import Policy
 from langgraph_signoff.view import to_ticket
-from langgraph_signoff.vocabulary import Action, CurrentAction, Json, Standing, Ticket
+from langgraph_signoff.vocabulary import Action, CurrentAction, Json, Kind, Standing, Ticket
 
 _UNANSWERED = (Standing.PENDING, Standing.APPROVED)
 
@@ -59,15 +58,11 @@ class Gate:
     resource: Callable[[Any], str | None] | None = None
     by_visit: bool = False
     is_shared: bool = False
-
-    @property
-    def policy(self) -> Policy:
-        """The policy that rules here."""
-        return self.heart.policy
+    kind: Kind = "node"
 
     def call(self, given: Any) -> Call:
         """The run that is about to begin, named by its key. Raises TypeError if its action is no object."""
-        config, messages = get_config(), _messages(given)
+        config, messages = get_config(), messages_in(given)
         args = as_json(self.action(given))
         if not isinstance(args, dict):
             raise TypeError(f"the action of {self.name!r} must be a dict of what it is about to do, not {args!r}")
@@ -79,7 +74,7 @@ class Gate:
         id_ = ticket_id(thread_id, key, hash_)
         action = Action(
             thread_id=thread_id,
-            kind="node",
+            kind=self.kind,
             proposal=key,
             tool=self.name,
             args=args,
@@ -99,8 +94,11 @@ class Gate:
         return Call(action, id_, trouble=trouble)
 
     def steps(self, given: Any, body: Callable[[Any], Any]) -> Steps[Any]:
+        """The heart's, for the run that is about to begin."""
+        return self.steps_of(self.call(given), given, body)
+
+    def steps_of(self, call: Call, given: Any, body: Callable[[Any], Any]) -> Steps[Any]:
         """The heart's, after a look whether another run has used the key."""
-        call = self.call(given)
         if self.by_visit:
             call = yield from self._brought_back(call)
         door = NodeDoor(self, call, given, body)
@@ -210,7 +208,8 @@ class NodeDoor:
         self._gate.check_visit(case, self._call.action.visit)
 
 
-def _messages(given: Any) -> list[Any]:
+def messages_in(given: Any) -> list[Any]:
+    """The messages of a node's state, if it has any."""
     # A plain node's state may hold anything under this name.
     named = given.get("messages") if isinstance(given, Mapping) else getattr(given, "messages", None)
     found = given if isinstance(given, list) else named

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from langgraph_signoff.canonical import digest
 from langgraph_signoff.claims import Claims, Halted
 from langgraph_signoff.desk import Desk, Opening
 from langgraph_signoff.errors import StillRunning, TicketClosed
-from langgraph_signoff.law import Case, Halt, Say, permitted, ruled_again, settled
+from langgraph_signoff.law import Case, Halt, Say, ruled_again, settled
 from langgraph_signoff.ledger import Draft, Query
 from langgraph_signoff.nodes import messages
 from langgraph_signoff.nodes.advice import Advisors
@@ -74,6 +74,7 @@ class Heart:
     policy: Policy
     probes: Mapping[str, Probe]
     undoings: Mapping[str, Undoing]
+    outcome_reviews: Collection[str]
     advisors: Advisors
 
     # Rule, open, wait -------------------------------------------------------------------------------------------------
@@ -115,9 +116,11 @@ class Heart:
     def _rule(self, call: Call) -> Ruling:
         history = self._history(call) if self.policy.needs_history(call.action) else Counts()
         ruling = self.policy.rule(call.action, now=self.desk.clock(), history=history)
-        if call.permit is None:
-            return ruling
-        return permitted(call.permit, ruling, is_named=self.policy.names(call.action.tool, kind="tool"))
+        if ruling.at_the_end:
+            # Nobody looks at the end of a run where no graph has a review there.
+            put_off = {"mode": "allow", "once": True} if self.outcome_reviews else {"at_the_end": False}
+            ruling = ruling.model_copy(update=put_off)
+        return call.adjust(ruling) if call.adjust else ruling
 
     def _history(self, call: Call) -> Counts:
         return self.desk.counts(call.action.thread_id, call.action.message_id, call.siblings)

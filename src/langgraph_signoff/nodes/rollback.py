@@ -12,7 +12,7 @@ from langgraph.errors import GraphBubbleUp
 
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.errors import SignoffError
-from langgraph_signoff.law import Case
+from langgraph_signoff.law import Case, permitted
 from langgraph_signoff.nodes import messages
 from langgraph_signoff.nodes.heart import CURRENT, Heart
 from langgraph_signoff.nodes.schema import ToolSchema
@@ -34,7 +34,7 @@ def rollback(heart: Heart, cases: Sequence[Case], *, admit: Admit) -> Steps[Roll
     left = [
         Left(ticket_id=case.id, tool=_tool(case), why=_WHY[case.standing]) for case in cases if case.standing in _WHY
     ]
-    ran = sorted((case for case in cases if case.standing is Standing.EXECUTED), key=_ended, reverse=True)
+    ran = yield Io(partial(_newest_first, heart, [case for case in cases if case.standing is Standing.EXECUTED]))
     for place, case in enumerate(ran):
         end = yield from _undo(heart, case, admit)
         if end is None:
@@ -60,8 +60,10 @@ def _tool(case: Case) -> str:
     return str(case.opening["tool"])
 
 
-def _ended(case: Case) -> Any:
-    return (case.outcome.at if case.outcome else case.at, case.opened_at)
+def _newest_first(heart: Heart, cases: Sequence[Case]) -> list[Case]:
+    # By the order of the record: clocks jump.
+    ran = {case.id: case for case in cases}
+    return [ran[id_] for id_ in reversed(heart.desk.ledger.in_order(list(ran), "executed"))]
 
 
 def _undo(heart: Heart, case: Case, admit: Admit) -> Generator[Step, Any, tuple[bool, str] | None]:
@@ -137,8 +139,9 @@ class Reversal:
             editable=self._schema is not None,
         )
         notes = (f"The try before this one failed: {self._failure}",) if attempt else ()
-        permit = self._permit(case, action, attempt)
-        return Call(action, ticket_id(thread_id, proposal, action.digest), notes=notes, permit=permit)
+        is_named = self._heart.policy.names(self.name, kind="tool")
+        adjust = partial(permitted, self._permit(case, action, attempt), is_named=is_named)
+        return Call(action, ticket_id(thread_id, proposal, action.digest), notes=notes, adjust=adjust)
 
     def _arguments(self) -> dict[str, Json]:
         return dict(self._run.args(self._done)) if isinstance(self._run, Undo) else self._done.args

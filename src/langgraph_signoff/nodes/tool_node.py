@@ -38,7 +38,6 @@ from langgraph_signoff.nodes.turn import (
     messages_of,
     proposing_message,
 )
-from langgraph_signoff.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +79,9 @@ class GatedToolNode(ToolNode):
         self._setting = Setting(requester, agent, trigger, resource, confidence)
 
     @property
-    def policy(self) -> Policy:
-        """The policy that rules here."""
-        return self._heart.policy
+    def heart(self) -> Heart:
+        """What rules here."""
+        return self._heart
 
     def _func(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
         passage = self._passage(input, config, runtime)

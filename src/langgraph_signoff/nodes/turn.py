@@ -31,7 +31,7 @@ class Call:
     """One proposed call on its way through the gate. `id` is the ticket id it has, or would have.
 
     `is_refused`: the tool's schema does not take its arguments; only a ticket opened under an earlier schema knows it.
-    `permit`: what holds where the policy does not name its tool: a person has ordered it in another way.
+    `adjust`: what else has a say in its ruling, after the policy.
     """
 
     action: Action
@@ -42,7 +42,7 @@ class Call:
     trouble: str = ""
     is_refused: bool = False
     notes: tuple[str, ...] = ()
-    permit: Ruling | None = None
+    adjust: Callable[[Ruling], Ruling] | None = None
 
     @property
     def is_free(self) -> bool:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["Policy", "render_describe"]
 
 
+RULED_AS = {"undo": "tool", "outcome": "node"}
+"""What undoes a call is a tool, or is ruled as one; who reviews an outcome does so at a node."""
+
+
 class Policy:
     """What may run alone, what a person decides, and what never runs; immutable.
 
@@ -43,8 +47,17 @@ class Policy:
         people: Mapping[str, Any] | Literal["open"] | None = None,
         queues: Mapping[str, Any] | None = None,
         vars: Mapping[str, Json] | None = None,
+        supervision: Literal["tactical", "strategic", "hybrid"] | None = None,
     ) -> None:
-        given = {"default": default, "tools": tools, "nodes": nodes, "people": people, "queues": queues, "vars": vars}
+        given = {
+            "default": default,
+            "tools": tools,
+            "nodes": nodes,
+            "people": people,
+            "queues": queues,
+            "vars": vars,
+            "supervision": supervision,
+        }
         self._take(
             read_data(
                 {"version": 1, **{key: value for key, value in given.items() if value is not None}}, "Policy(...)"
@@ -90,6 +103,10 @@ class Policy:
         """What can become of a tool's calls or a node's runs, in words such as `allow or review`."""
         return " or ".join(self._indexes[kind].rulebook(name).modes)
 
+    def puts_off(self, name: str, *, kind: Literal["tool", "node"]) -> bool:
+        """Whether reviews of a tool's calls or a node's runs can wait for the outcome of the run, by its `supervision`."""
+        return self._indexes[kind].rulebook(name).puts_off
+
     def names(self, name: str, *, kind: Literal["tool", "node"]) -> bool:
         """Whether an entry of `tools`, or of `nodes`, names it, or a pattern fits it."""
         return bool(self._indexes[kind].entries(name))
@@ -120,8 +137,7 @@ class Policy:
         return f"<Policy {self._source.name} {self.version[:12]}>"
 
     def _rulebook(self, action: Action) -> Rulebook:
-        # What undoes a call is a tool, or is ruled as one.
-        return self._indexes["tool" if action.kind == "undo" else action.kind].rulebook(action.tool)
+        return self._indexes[RULED_AS.get(action.kind, action.kind)].rulebook(action.tool)
 
     @classmethod
     def _of(cls, source: Source) -> Policy:

@@ -82,6 +82,7 @@ class _Checker:
             self._compile(rule, (*path, "rules", number, "when"))
         self._check_then(tool.otherwise, (*path, "otherwise"), name)
         self._check_reach(tool, path)
+        self._check_supervision(tool, path)
         if (problem := describe_mistake(tool.describe, self._document.vars)) and "vars" not in self._broken:
             self._source.blame((*path, "describe"), problem)
         for number, written in enumerate(tool.redact):
@@ -156,6 +157,17 @@ class _Checker:
                 self._source.blame(
                     (*path, "rules", number), f"is never reached: rule {always} has no `when`, so it always holds"
                 )
+
+    def _check_supervision(self, tool: Tool, path: Path) -> None:
+        strategic = (tool.supervision or self._document.supervision) == "strategic"
+        is_reviewed = any(then.then == "review" for then in (tool.otherwise, *tool.rules))
+        if strategic and path[0] == "tools" and is_reviewed and not tool.risk.reversible:
+            self._source.blame(
+                path,
+                "would run before anybody has looked at it, and nothing says that it is reversible; state "
+                "`risk: {reversible: true}`, or write `supervision: hybrid` to be asked before what is not",
+                key=True,
+            )
 
     def _compile(self, rule: Rule, path: Path) -> None:
         if rule.when is None:

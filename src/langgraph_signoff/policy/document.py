@@ -55,6 +55,9 @@ Silence = Annotated[
 ]
 
 
+Supervision = Literal["tactical", "strategic", "hybrid"]
+
+
 class Part(BaseModel):
     """Base of what people write: immutable, and an unknown key is an error."""
 
@@ -151,6 +154,8 @@ class Tool(Part):
     """Secret arguments, such as `args.card_number` or `args.items.*.secret`: masked wherever they are shown."""
     idempotent: StrictBool = False
     """Whether running it twice with one key is harmless."""
+    supervision: Supervision | None = None
+    """When its reviews take place, if otherwise than the policy says for all."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -179,6 +184,9 @@ class Document(Part):
     """Where tickets wait."""
     vars: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], Json] = {}
     """Constants that expressions read as `vars.NAME`."""
+    supervision: Supervision = "tactical"
+    """tactical: reviews before the action. hybrid: what is reversible runs, and is reviewed with the outcome of its run, where a
+    graph has an outcome review. strategic: the same, and every reviewed tool must be reversible."""
     tools: Entries = {}
     """What happens to each tool, by name or by pattern."""
     nodes: Entries = {}

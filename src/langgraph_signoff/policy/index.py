@@ -91,6 +91,7 @@ class Index:
     def _shared(self, tool: str, names: list[str]) -> Ruling:
         """What all rulings on a tool have in common; its secrets are those of every entry it fits."""
         entry = self._entries[names[0]]
+        is_tactical = (entry.supervision or self._document.supervision) == "tactical"
         return Ruling(
             mode="review",
             reason_code="default_review",
@@ -99,6 +100,7 @@ class Index:
             risk=entry.risk,
             record=self.counts(tool),
             idempotent=entry.idempotent,
+            at_the_end=not is_tactical and bool(entry.risk.reversible),
             describe=settle_describe(entry.describe, tool=tool, variables=self._document.vars),
             redact=tuple(dict.fromkeys(path for name in names for path in _secrets(self._entries[name]))),
         )
@@ -120,6 +122,7 @@ class Index:
                 "requirements": requirements(self._document.queues, then),
                 "record": then.then == "allow" and (then.record or shared.record),
                 "once": then.once,
+                "at_the_end": then.then == "review" and shared.at_the_end,
             }
         )
 
@@ -128,7 +131,9 @@ class Index:
         reviews = [then for then in (entry.otherwise, *entry.rules) if then.then == "review"]
         needs = [requirements(self._document.queues, then) for then in reviews or [Then(then="review")]]
         strictest = max(needs, key=lambda n: (n.approvals, bool(n.reviewers), n.not_requester, n.reason == "required"))
-        return shared.model_copy(update={"reason_code": "policy_error", "requirements": strictest, "record": False})
+        return shared.model_copy(
+            update={"reason_code": "policy_error", "requirements": strictest, "record": False, "at_the_end": False}
+        )
 
     def _unlisted(self) -> Rulebook:
         then = Then(then=self._document.default)

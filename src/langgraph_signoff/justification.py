@@ -1,0 +1,105 @@
+"""What a run did and why it may stand: the report that a person approves as a whole. Plain JSON, and the same as Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from langgraph_signoff.vocabulary import Json, Standing, Ticket
+
+_RAN = (Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT, Standing.RUNNING)
+
+
+def justification(goal: str, tickets: Sequence[Ticket], *, result: Json, undoable: Collection[str]) -> dict[str, Json]:
+    """The report of a run: `goal`, `result`, `actions` in the order in which they were proposed, and `open_risks` in words.
+
+    `undoable` names the tools that declare an undo. What is secret in a ticket is masked there, and so it is here.
+    """
+    return {
+        "goal": goal,
+        "result": result,
+        "actions": [_action(ticket, ticket.tool in undoable) for ticket in tickets],
+        "open_risks": [risk for ticket in tickets for risk in _risks(ticket, ticket.tool in undoable)],
+    }
+
+
+def _action(ticket: Ticket, can_undo: bool) -> dict[str, Json]:
+    outcome = ticket.outcome
+    given = {"result": outcome.result} if outcome and not outcome.error else {}
+    failed = {"error": outcome.error} if outcome and outcome.error else {}
+    return {
+        "ticket": ticket.id,
+        "tool": ticket.tool,
+        "args": ticket.args,
+        "standing": str(ticket.standing),
+        "why": f"{ticket.reason_code} ({ticket.rule})",
+        "decided_by": [f"{d.by}: {d.verdict}" + (f", {d.reason}" if d.reason else "") for d in ticket.decisions],
+        "can_undo": can_undo,
+        **given,
+        **failed,
+    }
+
+
+def _risks(ticket: Ticket, can_undo: bool) -> list[str]:
+    what, standing = f"{ticket.tool} ({ticket.id[:12]})", ticket.standing
+    if standing is Standing.FAILED:
+        return [f"{what} failed, and nobody knows what it left behind"]
+    if standing is Standing.IN_DOUBT:
+        return [f"nobody knows whether {what} happened"]
+    if standing in (Standing.PENDING, Standing.APPROVED, Standing.RUNNING):
+        return [f"{what} is still {standing}"]
+    if standing is not Standing.EXECUTED:
+        return [f"{what} was not run: {standing}"]
+    found = [] if can_undo else [f"{what} cannot be undone"]
+    if ticket.risk.stakes == "high" and not ticket.approved_by:
+        found.append(f"{what} has high stakes, and nobody was asked before it ran")
+    return found
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """The report in a sentence."""
+    actions, risks = report["actions"], len(report["open_risks"])
+    ran = sum(action["standing"] in _RAN for action in actions)
+    return (
+        f"{report['goal']}: {ran} of {len(actions)} actions ran, {risks or 'no'} open risk{'' if risks == 1 else 's'}"
+    )
+
+
+def to_markdown(report: Mapping[str, Any]) -> str:
+    """The report for people."""
+    actions = [_line(number, action) for number, action in enumerate(report["actions"], 1)]
+    risks = [f"- {_inline(risk)}" for risk in report["open_risks"]]
+    parts = [
+        f"# {_inline(report['goal']) or 'A run'}",
+        "## Result\n\n" + _quoted(report["result"]),
+        "## Actions\n\n" + ("\n".join(actions) or "None."),
+        "## Open risks\n\n" + ("\n".join(risks) or "None."),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(number: int, action: Mapping[str, Any]) -> str:
+    args = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in action["args"].items())
+    lines = [
+        f"{number}. **{_inline(action['tool'])}** {action['standing']}: {_code(args)}",
+        f"   - why: {_inline(action['why'])}",
+    ]
+    lines += [f"   - decided by {_inline(word)}" for word in action["decided_by"]]
+    lines += [f"   - {key}: {_code(action[key])}" for key in ("result", "error") if action.get(key) not in (None, "")]
+    return "\n".join(lines)
+
+
+def _code(value: Json) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "`" + _inline(text).replace("`", "'") + "`"
+
+
+def _inline(text: str) -> str:
+    # What an action says may not look like a heading, or another line, of the report.
+    return " ".join(str(text).split())
+
+
+def _quoted(result: Json) -> str:
+    text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, indent=2)
+    return "\n".join(f"> {line}" for line in text.splitlines()) or "> (none)"
