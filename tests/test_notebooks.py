@@ -84,8 +84,23 @@ def among_middlewares(outputs: list[Any]) -> None:
     assert said[4].startswith("the record is whole")
 
 
+def scenarios(outputs: list[Any]) -> None:
+    shown = [output.data["text/plain"] for output in outputs if output.output_type == "execute_result"]
+    said = "".join(output.text for output in outputs if output.output_type == "stream")
+    assert "unactioned" in shown[1]
+    assert shown[2].endswith("'sent to ada@example.com']")
+    assert shown[3] == "'won'"
+    assert "Deal 12: from offer to won\nDeal 12: from open to won - arguments_changed\n" in said
+    assert "pending_approval\npending\n['We have received your request.']\n" in said
+    assert "pending_approval ['80 Acme 17', '1140.50 Globex 114']\n" in said
+    assert "completed ['80 Acme 17', '1140.50 Globex 114', '9800 Initech 3']\n" in said
+    assert "expired   send_message" in said
+    assert "the record is whole" in said
+
+
 TELLS = {
     "01_first_approval": first_approval,
     "02_before_a_node": before_a_node,
     "03_among_middlewares": among_middlewares,
+    "09_scenarios": scenarios,
 }
