@@ -22,6 +22,7 @@ from langgraph_signoff import (
     NotAllowedToDecide,
     Policy,
     Query,
+    RepeatedKey,
     RevisionRefused,
     Run,
     Signoff,
@@ -292,6 +293,23 @@ def resumed_at_once(stage: Stage, clock: Clock) -> list[str]:
     return runs
 
 
+def test_a_thread_whose_newest_checkpoints_are_lost_does_not_act_again(stage: Stage) -> None:
+    stage.signoff.approve(stage.ask(), by="ana")
+    with lost_checkpoints(stage):
+        assert stage.resume().status == "completed"
+    assert stage.resume().status == "completed"
+    assert stage.effects == [stage.scenario.does]
+
+
+@contextmanager
+def lost_checkpoints(stage: Stage) -> Iterator[None]:
+    """Puts the checkpoints back to what they are now."""
+    with closing(sqlite3.connect(":memory:")) as kept:
+        stage.graph.checkpointer.conn.backup(kept)
+        yield
+        kept.backup(stage.graph.checkpointer.conn)
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_the_program_asks_and_goes_on_when_it_is_started_again(
     scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -430,6 +448,19 @@ def test_a_message_that_may_have_gone_out_is_not_fired_again(stage: Stage, clock
     for _ in range(2):
         assert fire(stage).output["outcome"] == "in_doubt"
     assert (stage.effects, stage.standings()) == ([], ["in_doubt"])
+
+
+@stage_of(client_message)
+def test_a_trigger_that_fires_over_lost_checkpoints_sends_nothing_again(stage: Stage) -> None:
+    stage.signoff.approve(stage.ask(), by="ana")
+    with lost_checkpoints(stage):
+        stage.resume()
+    other = ScriptedModel(["Dear Ada, please pay."])
+    saver = stage.graph.checkpointer
+    stage.graph = client_message.build(stage.folder, signoff=stage.signoff, model=other, checkpointer=saver)
+    with pytest.raises(RepeatedKey):
+        stage.run()
+    assert stage.effects == [stage.scenario.does]
 
 
 def cut_off(stage: Stage, ticket: Ticket) -> None:
