@@ -42,6 +42,7 @@ sys.path.insert(0, str(GRAPHS))
 
 import crm_export  # noqa: E402  # the folder of graphs is no package
 import release  # noqa: E402  # the folder of graphs is no package
+import research_report  # noqa: E402  # the folder of graphs is no package
 import sql_operator  # noqa: E402  # the folder of graphs is no package
 import support_agent  # noqa: E402  # the folder of graphs is no package
 
@@ -471,3 +472,50 @@ def test_an_implausible_refund_never_runs(shop: support_agent.Shop, saver: Sqlit
     signoff, _, ended = asked(shop, saver, [[("refund", {"order": 9, "amount": amount})], "Done."])
     with closing(signoff):
         assert (ended.status, shop.refunds()) == ("completed", [])
+
+
+# research_report ----------------------------------------------------------------------------------------------------------
+
+
+def researched(folder: Path, saver: SqliteSaver, **options: Any) -> tuple[Signoff, Any, Run]:
+    signoff = Signoff(folder / "signoff.db", policy=research_report.POLICY)
+    graph = research_report.build(folder, signoff=signoff, checkpointer=saver, **options)
+    return signoff, graph, signoff.run(graph, {"messages": [("user", research_report.REQUEST)]}, thread_id=THREAD)
+
+
+def sections(folder: Path) -> list[str]:
+    return sorted(file.stem for file in (folder / "drafts").glob("*.md"))
+
+
+def test_a_report_is_written_unasked_and_published_with_one_approval(tmp_path: Path, saver: SqliteSaver) -> None:
+    signoff, graph, run = researched(tmp_path, saver)
+    [ticket] = run.tickets
+    assert ticket.kind == "outcome"
+    assert sections(tmp_path) == ["Efficiency", "Noise"]
+    assert not (tmp_path / "report.md").exists()
+    signoff.approve(ticket, by="ana")
+    assert signoff.resume(graph, thread_id=THREAD).status == "completed"
+    assert (tmp_path / "report.md").read_text().count("## ") == 2
+
+
+def test_a_rejected_report_leaves_no_section_behind(tmp_path: Path, saver: SqliteSaver) -> None:
+    signoff, graph, run = researched(tmp_path, saver)
+    signoff.reject(run.tickets[0], by="ana", reason="the wrong houses")
+    assert signoff.resume(graph, thread_id=THREAD).status == "completed"
+    assert sections(tmp_path) == []
+    assert not (tmp_path / "report.md").exists()
+
+
+def test_a_report_that_is_sent_back_is_written_further(tmp_path: Path, saver: SqliteSaver) -> None:
+    more = [[("write_section", {"title": "Costs", "text": "Unknown."})], "Three sections."]
+    signoff, graph, run = researched(tmp_path, saver, script=[*research_report.SCRIPT, *more])
+    signoff.revise(run.tickets[0], by="ana", feedback="say something of the costs")
+    run = signoff.resume(graph, thread_id=THREAD)
+    assert [len(ticket.args["actions"]) for ticket in run.tickets] == [3]
+    assert sections(tmp_path) == ["Costs", "Efficiency", "Noise"]
+
+
+def test_a_paper_that_costs_money_is_asked_for_before_it_is_ordered(tmp_path: Path, saver: SqliteSaver) -> None:
+    script = [[("order_paper", {"name": "costs"})], "Ordered."]
+    _, _, run = researched(tmp_path, saver, script=script)
+    assert [(ticket.tool, ticket.reason_code) for ticket in run.tickets] == [("order_paper", "costs_money")]

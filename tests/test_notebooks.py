@@ -98,9 +98,22 @@ def scenarios(outputs: list[Any]) -> None:
     assert "the record is whole" in said
 
 
+def the_outcome(outputs: list[Any]) -> None:
+    shown = [output.data["text/plain"] for output in outputs if output.output_type == "execute_result"]
+    pages = [output.data.get("text/html", "") for output in outputs if output.output_type == "execute_result"]
+    said = [output.text for output in outputs if output.output_type == "stream"]
+    assert "2 of 2 actions ran, no open risks" in pages[0]
+    assert shown[1] == "['Efficiency.md', 'Noise.md']"
+    assert said[1].count("## ") == 2
+    assert "2 actions" in pages[2]
+    assert shown[3] == "[]"
+    assert said[2].startswith("the record is whole")
+
+
 TELLS = {
     "01_first_approval": first_approval,
     "02_before_a_node": before_a_node,
     "03_among_middlewares": among_middlewares,
     "09_scenarios": scenarios,
+    "10_the_outcome": the_outcome,
 }

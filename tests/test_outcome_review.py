@@ -13,6 +13,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 
+from cli_support import Desk
 from langgraph_signoff import DecisionRefused, Done, GraphRefused, Query, Rollback, Run, Signoff, Standing, Ticket
 from langgraph_signoff.justification import to_markdown
 from langgraph_signoff.testing import ScriptedModel
@@ -326,3 +327,14 @@ def test_a_graph_without_a_review_is_refused_where_another_one_has_it(hotel: Hot
     graph = builder.compile(checkpointer=SqliteSaver(hotel.db))
     with pytest.raises(GraphRefused, match=r"puts reviews of book .*no outcome review"):
         hotel.signoff.run(graph, {"messages": []}, thread_id="t-2")
+
+
+def test_the_report_is_printed_for_a_file_and_only_of_a_run_s_outcome(hotel: Hotel) -> None:
+    [ticket] = hotel.run().tickets
+    desk = Desk(hotel.path)
+    assert desk.run("report", ticket.id).out.startswith("# Book two rooms\n")
+    assert desk.run("report", ticket.id, "--json").json["goal"] == "Book two rooms"
+    booked = hotel.signoff.find(Query(tool="book"))[0]
+    refused = desk.run("report", booked.id)
+    assert refused.code == 3
+    assert "asks for no run's outcome" in refused.err

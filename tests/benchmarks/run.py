@@ -14,6 +14,7 @@ import cycle
 import doors
 import rulings
 import starts
+import supervision
 import tickets
 from measure import Figure
 
@@ -22,7 +23,7 @@ def main() -> None:
     """Measures and prints a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, fewer tickets")
-    parser.add_argument("names", nargs="*", help="cycle, doors, rulings, page, decisions, memory, starts")
+    parser.add_argument("names", nargs="*", help="cycle, doors, rulings, page, decisions, memory, supervision, starts")
     options = parser.parse_args()
     part = 10 if options.quick else 1
     with tempfile.TemporaryDirectory() as name:
@@ -34,6 +35,7 @@ def main() -> None:
             "page": lambda: tickets.page_figures(folder, rounds=200 // part, many=1_000_000 // part),
             "decisions": lambda: tickets.decision_figures(folder, rounds=1_000 // part),
             "memory": lambda: tickets.memory_figures(folder, count=100_000 // part),
+            "supervision": lambda: supervision.figures(folder),
             "starts": lambda: starts.figures(folder, rounds=max(3, 15 // part)),
         }
         print("| figure | against | ratio | at most | |\n| --- | --- | --- | --- | --- |")

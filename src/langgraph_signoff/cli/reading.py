@@ -13,7 +13,10 @@ from langgraph_signoff.cli import screen
 from langgraph_signoff.cli.command import READS, command
 from langgraph_signoff.cli.options import TICKET
 from langgraph_signoff.cli.shell import Shell
+from langgraph_signoff.errors import UnknownTicket
+from langgraph_signoff.justification import to_markdown
 from langgraph_signoff.ledger import Query
+from langgraph_signoff.render import SHORT_ID, is_report
 from langgraph_signoff.vocabulary import Standing, Ticket
 
 if TYPE_CHECKING:
@@ -68,7 +71,16 @@ def show(shell: Shell, ticket: TICKET) -> None:
         screen.show_ticket(found)
 
 
+def report(shell: Shell, ticket: TICKET) -> None:
+    """What a run did and why it may stand, as Markdown: of a ticket that asks for a run's outcome."""
+    found = shell.signoff.ticket(ticket)
+    if not is_report(found):
+        raise UnknownTicket(f"ticket {found.id[:SHORT_ID]} asks for no run's outcome; `signoff show` tells what it is")
+    shell.tell(found.args, lambda: to_markdown(found.args))
+
+
 def register(app: typer.Typer) -> None:
     """Adds these commands."""
     command(app, "list", *READS)(list_tickets)
     command(app, "show", *READS)(show)
+    command(app, "report", *READS)(report)
