@@ -116,7 +116,7 @@ def test_reversible_actions_run_and_one_ticket_asks_for_all_of_them(hotel: Hotel
     assert ticket.args["result"] == "Two rooms."
     assert [action["args"] for action in ticket.args["actions"]] == [{"room": "1"}, {"room": "2"}]
     assert ticket.args["open_risks"] == []
-    assert ticket.description == "Book two rooms: 2 of 2 actions ran, no open risks"
+    assert ticket.description == "2 of 2 actions ran, no open risks. For: Book two rooms"
     hotel.signoff.approve(ticket, by="ana")
     assert hotel.resume().status == "completed"
     assert hotel.effects == ["book 1", "book 2", "publish"]

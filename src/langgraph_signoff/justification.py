@@ -61,9 +61,8 @@ def summary(report: Mapping[str, Any]) -> str:
     """The report in a sentence."""
     actions, risks = report["actions"], len(report["open_risks"])
     ran = sum(action["standing"] in _RAN for action in actions)
-    return (
-        f"{report['goal']}: {ran} of {len(actions)} actions ran, {risks or 'no'} open risk{'' if risks == 1 else 's'}"
-    )
+    counts = f"{ran} of {len(actions)} actions ran, {risks or 'no'} open risk{'' if risks == 1 else 's'}"
+    return f"{counts}. For: {_inline(report['goal'])}"
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
