@@ -7,6 +7,10 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("calm", deadline=None)  # a busy machine is no mistake of the code
+settings.load_profile("calm")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

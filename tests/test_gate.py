@@ -837,42 +837,6 @@ nodes:
     release.assert_ends(["deploy 2.0"], ["executed"], ["deployed 2.0"])
 
 
-def _to_everybody(state: State) -> dict[str, Any]:
-    return {**action(state), "to": "everybody", "letters": len(state["version"])}
-
-
-def test_an_edit_that_apply_does_not_take_over_is_asked_again_as_what_would_run(release: Release) -> None:
-    release.open(action=_to_everybody, apply=_apply)
-    release.start()
-    run = release.say("revise", args={"version": "1.1", "to": "ana"})
-    assert (run.status, release.effects) == ("pending_approval", [])
-    [ticket] = run.tickets
-    assert ticket.args == {"version": "1.1", "to": "everybody", "letters": 3}
-    assert (ticket.reason_code, ticket.approved_by) == ("arguments_changed", ())
-    assert release.say().status == "completed"
-    release.assert_ends(["deploy 1.1"], ["executed"], ["deployed 1.1"])
-
-
-def test_an_edit_that_changes_what_hangs_on_it_is_asked_again_with_that(release: Release) -> None:
-    release.open(action=_to_everybody, apply=_apply)
-    release.start()
-    [ticket] = release.say("revise", args={"version": "1.10"}).tickets
-    assert ticket.args == {"version": "1.10", "to": "everybody", "letters": 4}
-    assert release.say().status == "completed"
-    release.assert_ends(["deploy 1.10"], ["executed"], ["deployed 1.10"])
-
-
-def test_an_edit_does_not_outlive_the_code_that_would_apply_it(release: Release) -> None:
-    release.open(apply=_apply)
-    [ticket] = release.start().tickets
-    release.signoff.revise(ticket, by="ana", args={"version": "1.1"})
-    release.open()
-    [ticket] = release.resume().tickets
-    assert (ticket.args, release.effects) == ({"version": "1.0"}, [])
-    assert release.say().status == "completed"
-    release.assert_ends(*DEPLOYED)
-
-
 def test_an_edit_that_nobody_would_read_is_refused(release: Release) -> None:
     release.open(apply=_apply)
     ticket = release.start().tickets[0]

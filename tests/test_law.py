@@ -27,7 +27,7 @@ from langgraph_signoff.ledger import Draft, Entry, link
 from langgraph_signoff.vocabulary import Answer, Left, Requirements, Rollback, Standing, Verdict
 from support import NOW, opening
 
-APPROVE, REJECT, REVISE = Verdict.APPROVE, Verdict.REJECT, Verdict.REVISE
+APPROVE, REJECT, REVISE, ANSWER = Verdict.APPROVE, Verdict.REJECT, Verdict.REVISE, Verdict.ANSWER
 NAMES = ("ana", "cem", "deniz", "eda")
 names = st.sampled_from(NAMES)
 small = st.integers(1, 3)
@@ -58,6 +58,9 @@ class Story:
         say = Say(verdict, by, self.case.digest if digest is None else digest, reason)
         return self.write(*law.decide(self.case, say, self.people))
 
+    def answer(self, by: str, value: Any, *, reason: str = "") -> Standing:
+        return self.write(*law.answer(self.case, Say(ANSWER, by, self.case.digest, reason), value, self.people))
+
     def revise(self, by: str, args: dict[str, Any], *, mode: str = "review", **more: Any) -> Standing:
         case = self.case
         ruled = opening(args, mode=mode, **more)
@@ -81,6 +84,13 @@ def refused(error: type[DecisionRefused], story: Story, verdict: Verdict, by: st
     with pytest.raises(error):
         story.say(verdict, by, **more)
     assert story.history == before
+
+
+def question(schema: dict[str, Any] | None = None, **more: Any) -> Story:
+    """The story of a question, to which any text is an answer if nothing else is said."""
+    return Story.of(
+        kind="question", args={"question": "Which one?"}, answer_schema=schema or {"type": "string"}, **more
+    )
 
 
 # Counting ------------------------------------------------------------------------------------------------------------------
@@ -208,6 +218,7 @@ def test_a_late_decision_does_not_count(seconds: int, verdict: Verdict) -> None:
         "failed",
         "in_doubt",
         "denied",
+        "answered",
     ],
 )
 def test_a_decision_after_the_end_is_refused(end: str, verdict: Verdict) -> None:
@@ -218,6 +229,10 @@ def test_a_decision_after_the_end_is_refused(end: str, verdict: Verdict) -> None
 
 def story_that_is(standing: Standing) -> Story:
     """A story that has come to stand so."""
+    if standing is Standing.ANSWERED:
+        story = question()
+        story.answer("ana", "yes")
+        return story
     story = Story.of(mode="deny" if standing is Standing.DENIED else "review")
     match standing:
         case Standing.REJECTED | Standing.RETURNED:

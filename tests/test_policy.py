@@ -565,3 +565,46 @@ def test_neither_a_denial_nor_a_doubt_nor_an_unknown_tool_is_put_off() -> None:
     for tool, args in (("book", {"n": 9}), ("book", {"n": "?"}), ("book", {"n": float("nan")}), ("other", {})):
         ruling = policy.rule(action(tool, args), now=NOW)
         assert (ruling.mode, ruling.at_the_end) in (("deny", False), ("review", False))
+
+
+# Questions -----------------------------------------------------------------------------------------------------------------
+
+ASKS = """
+version: 1
+supervision: hybrid
+queues: {desk: {window: 8h}}
+tools: {which: allow}
+questions:
+  which:
+    risk: {reversible: true}
+    rules: [{when: "args.question == ''", then: deny}]
+    otherwise: {then: review, queue: desk, approvals: 2}
+  "secret_*": deny
+"""
+
+
+def asked(policy: Policy, name: str, question: str = "Which one?") -> Ruling:
+    return policy.rule(action(name, {"question": question}, kind="question"), now=NOW)
+
+
+def test_a_question_is_ruled_by_its_own_section_and_is_never_put_off_or_allowed() -> None:
+    policy = Policy.parse(ASKS)
+    ruling = asked(policy, "which")
+    assert (ruling.mode, ruling.rule, ruling.at_the_end) == ("review", "questions.which.otherwise", False)
+    assert (ruling.requirements.queue, ruling.requirements.approvals) == ("desk", 2)
+    assert asked(policy, "which", "").mode == "deny"
+    assert asked(policy, "secret_word").mode == "deny"
+    assert (asked(policy, "anything").mode, asked(policy, "anything").rule) == ("review", "default")
+    assert asked(Policy(default="deny"), "anything").mode == "deny"
+    assert ruled(policy, "which").mode == "allow", "the tool of that name is another matter"
+    assert Policy.parse(policy.document).version == policy.version
+
+
+def test_an_entry_for_a_question_may_be_for_one_that_a_node_asks() -> None:
+    policy = Policy.parse(ASKS + "nodes: {n: {rules: [{when: history.proposed.which > 1, then: deny}]}}\n")
+    policy.check_graph(["which"], ["n"])
+    assert policy.warnings(["which"], ["n"], ["which", "when"]) == [
+        "when: no entry of the policy names this question; every asking of it will be put to anybody"
+    ]
+    with pytest.raises(PolicyError, match="the graph has no tool which"):
+        policy.check_graph([], ["n"], ["which"])

@@ -4,6 +4,7 @@ from langgraph_signoff.audit import Report
 from langgraph_signoff.entries import Entry
 from langgraph_signoff.errors import (
     ActionRefused,
+    AnswerRefused,
     DecisionRefused,
     GraphRefused,
     IncompleteDecision,
@@ -22,11 +23,13 @@ from langgraph_signoff.errors import (
     StaleTicket,
     StillRunning,
     TicketClosed,
+    Unanswered,
     UngatedCall,
     Unidentified,
     UnknownQuestion,
     UnknownThread,
     UnknownTicket,
+    WrongVerdict,
 )
 from langgraph_signoff.law import Halt
 from langgraph_signoff.ledger import Query
@@ -61,6 +64,7 @@ __all__ = [
     "Advice",
     "Advisor",
     "Answer",
+    "AnswerRefused",
     "CurrentAction",
     "Decision",
     "DecisionRefused",
@@ -99,6 +103,7 @@ __all__ = [
     "StillRunning",
     "Ticket",
     "TicketClosed",
+    "Unanswered",
     "Undo",
     "UngatedCall",
     "Unidentified",
@@ -106,4 +111,5 @@ __all__ = [
     "UnknownThread",
     "UnknownTicket",
     "Verdict",
+    "WrongVerdict",
 ]

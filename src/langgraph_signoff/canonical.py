@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+from typing import NoReturn
 
 from langgraph_signoff.vocabulary import Json
 
@@ -27,6 +28,28 @@ def digest(tool: str, args: dict[str, Json]) -> str:
 def plain_json(value: Json) -> str:
     """Compact ASCII JSON with sorted keys: what the ledger stores. NaN and infinities keep Python's spelling."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def strict_json(text: str) -> Json:
+    """What a JSON text says. Raises ValueError for NaN and infinities, and for an object with a key twice."""
+    return json.loads(text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_each_once)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name[:20]} is no number that JSON can hold")
+
+
+def _each_once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
+    return found
 
 
 def sha256(text: str) -> str:

@@ -12,17 +12,20 @@ from html import escape
 from langgraph_signoff.justification import to_markdown
 from langgraph_signoff.render import (
     SHORT_ID,
+    answer_text,
     decision_lines,
     difference_text,
     headline,
+    is_question,
     is_report,
     needs_text,
     outcome_text,
     printable,
+    question_text,
     rollback_text,
     time_text,
 )
-from langgraph_signoff.vocabulary import Risk, Run, Standing, Ticket
+from langgraph_signoff.vocabulary import Json, Risk, Run, Standing, Ticket
 
 _GREY, _AMBER, _GREEN, _RED, _BLUE = "127,127,127", "217,119,6", "22,163,74", "220,38,38", "37,99,235"
 
@@ -31,6 +34,7 @@ _STANDING = {
     Standing.IN_DOUBT: _AMBER,
     Standing.APPROVED: _GREEN,
     Standing.EXECUTED: _GREEN,
+    Standing.ANSWERED: _GREEN,
     Standing.RUNNING: _BLUE,
 }
 _STATUS = {
@@ -69,7 +73,7 @@ def ticket_html(ticket: Ticket) -> str:
     colour = _STANDING.get(ticket.standing, _RED)
     parts = [
         _div(_chip(headline(ticket), colour) + _chip(ticket.reason_code, _GREY) + _dim(_due(ticket))),
-        _div(_text(ticket.description or ticket.tool), "font-size:1.15em;font-weight:600;margin:.25em 0"),
+        _div(_text(_title(ticket)), "font-size:1.15em;font-weight:600;margin:.25em 0"),
         _div("".join(_risk_chips(ticket.risk))),
         _rows(_arguments(ticket), value=_VALUE),
         _rows(_facts(ticket), value=_LONG),
@@ -93,7 +97,18 @@ def _arguments(ticket: Ticket) -> list[tuple[str, str]]:
         return [("arguments", "(erased)")]
     if is_report(ticket):
         return [("report", to_markdown(ticket.args))]
+    if is_question(ticket):
+        shown = {key for key in ticket.args if key != "question" or ticket.description}
+        return [(key, _words(value)) for key, value in ticket.args.items() if key in shown]
     return [(name, json.dumps(value, ensure_ascii=False)) for name, value in ticket.args.items()]
+
+
+def _words(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _title(ticket: Ticket) -> str:
+    return ticket.description or (question_text(ticket) if is_question(ticket) else ticket.tool)
 
 
 def _facts(ticket: Ticket) -> list[tuple[str, str]]:
@@ -101,6 +116,7 @@ def _facts(ticket: Ticket) -> list[tuple[str, str]]:
         ("asked", ticket.trigger),
         ("by", " for ".join(filter(None, (ticket.agent or ticket.graph, ticket.requester)))),
         ("resource", ticket.resource or ""),
+        ("takes", answer_text(ticket) if is_question(ticket) else ""),
         ("changed", difference_text(ticket)),
         ("detail", ticket.detail),
         *(("note", note) for note in ticket.notes),

@@ -27,6 +27,18 @@ class Decisions(Office):
         say = self._say(Verdict.REJECT, ticket, by, reason, if_digest)
         return self._decide(ticket, say)
 
+    def answer(
+        self, ticket: Ticket | str, value: Json, *, by: str, reason: str = "", if_digest: str | None = None
+    ) -> Ticket:
+        """Answers a question: one of its options, a text, or the JSON of its form. The run that asked gets it.
+
+        Where several must approve, they must give the same answer; another one of yours replaces the one before. Raises
+        AnswerRefused, which names the field, for what does not fit what was asked.
+        """
+        say = self._say(Verdict.ANSWER, ticket, by, reason, if_digest)
+        step = lambda case: law.answer(case, say, value, self._people(case))  # noqa: E731  # a step of one line
+        return to_ticket(self.desk.write(self._id(ticket), step))
+
     def revise(
         self,
         ticket: Ticket | str,

@@ -52,6 +52,14 @@ class ActionRefused(SignoffError):
         self.ticket_id = ticket_id
 
 
+class Unanswered(ActionRefused):
+    """A question has got no answer: `standing` says why, such as `rejected`, `expired` or `denied`."""
+
+    def __init__(self, message: str, ticket_id: str, standing: str) -> None:
+        super().__init__(message, ticket_id)
+        self.standing = standing
+
+
 class UngatedCall(SignoffError):
     """A gated tool was invoked outside of its node: let the tool node run it."""
 
@@ -90,6 +98,14 @@ class NotAllowedToDecide(DecisionRefused):
 
 class TicketClosed(DecisionRefused):
     """The ticket no longer waits for this: it was decided, expired, or is being run."""
+
+
+class WrongVerdict(DecisionRefused):
+    """A ticket of this kind takes other verdicts: the message names them."""
+
+
+class AnswerRefused(DecisionRefused):
+    """The answer does not fit what was asked: mend the field that the message names."""
 
 
 class NotWhatYouSaw(DecisionRefused):

@@ -55,8 +55,7 @@ class Gates(Office):
         `action(state)` says what the node is about to do; the policy rules on it under `nodes: {name: ...}`. `key(state)`
         names this run within the thread; needed where the node may run more than once. `refused(state, ticket, text)` gives
         the node's update where it did not run, or nobody knows whether it did; without it the graph goes on without one.
-        `apply(state, args)` gives the state with a reviewer's edit; without it the action cannot be edited, only sent back. An
-        edit that is not what `action` then says is asked again.
+        `apply(state, args)` gives the state with a reviewer's edit; without it the action cannot be edited, only sent back.
         """
         from langgraph_signoff.nodes.gate import Gate
         from langgraph_signoff.nodes.guarding import guard_node

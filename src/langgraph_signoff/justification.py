@@ -27,6 +27,8 @@ def justification(goal: str, tickets: Sequence[Ticket], *, result: Json, undoabl
 def _action(ticket: Ticket, can_undo: bool) -> dict[str, Json]:
     outcome = ticket.outcome
     given = {"result": outcome.result} if outcome and not outcome.error else {}
+    if ticket.standing is Standing.ANSWERED:
+        given = {"result": ticket.answer}
     failed = {"error": outcome.error} if outcome and outcome.error else {}
     return {
         "ticket": ticket.id,
@@ -49,6 +51,8 @@ def _risks(ticket: Ticket, can_undo: bool) -> list[str]:
         return [f"nobody knows whether {what} happened"]
     if standing in (Standing.PENDING, Standing.APPROVED, Standing.RUNNING):
         return [f"{what} is still {standing}"]
+    if standing is Standing.ANSWERED:
+        return []
     if standing is not Standing.EXECUTED:
         return [f"{what} was not run: {standing}"]
     found = [] if can_undo else [f"{what} cannot be undone"]

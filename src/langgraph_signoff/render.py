@@ -8,11 +8,17 @@ from datetime import datetime
 
 from langgraph_signoff.durations import format_duration
 from langgraph_signoff.justification import to_markdown
-from langgraph_signoff.vocabulary import Requirements, Risk, Run, Standing, Ticket, Verdict
+from langgraph_signoff.vocabulary import Decision, Json, Requirements, Risk, Run, Standing, Ticket, Verdict
 
 Lines = Iterable[tuple[str, str]]
 
-_SAID = {Verdict.APPROVE: "approved", Verdict.REJECT: "rejected", Verdict.REVISE: "revised", Verdict.COMMENT: "said"}
+_SAID = {
+    Verdict.APPROVE: "approved",
+    Verdict.REJECT: "rejected",
+    Verdict.REVISE: "revised",
+    Verdict.ANSWER: "answered",
+    Verdict.COMMENT: "said",
+}
 
 LABEL_WIDTH = 10  # columns of the labels of `ticket_lines`
 SHORT_ID = 12  # characters of an id that are shown; the commands take any unique beginning
@@ -36,7 +42,7 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
     lines = [
         ("ticket", f"{ticket.id[:SHORT_ID]}  {headline(ticket)}"),
         ("what", ticket.description or ticket.tool),
-        ("report", to_markdown(ticket.args)) if is_report(ticket) else ("call", call_text(ticket)),
+        *subject_lines(ticket),
         ("why", f"{ticket.reason_code} ({ticket.rule})"),
         ("detail", ticket.detail),
         *(("note", note) for note in ticket.notes),
@@ -54,6 +60,51 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("digest", ticket.digest[:16] if ticket.options else ""),
     ]
     return [(label, text) for label, text in lines if text]
+
+
+def subject_lines(ticket: Ticket) -> list[tuple[str, str]]:
+    """What it is about: a call, a question with all that the person is told and what fits as its answer, or a report."""
+    if is_report(ticket):
+        return [("report", to_markdown(ticket.args))]
+    if not is_question(ticket):
+        return [("call", call_text(ticket))]
+    context = "\n".join(_named(key, value) for key, value in ticket.args.items() if key != "question")
+    return [("question", question_text(ticket)), ("context", context), ("takes", answer_text(ticket))]
+
+
+def _named(name: str, value: Json) -> str:
+    # What a value says may not look like the next name.
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"{name}: " + text.replace("\n", "\n" + " " * (len(name) + 2))
+
+
+def is_question(ticket: Ticket) -> bool:
+    """Whether it asks a person something, and still knows what that was."""
+    return ticket.kind == "question" and not ticket.erased
+
+
+def question_text(ticket: Ticket) -> str:
+    """What is asked."""
+    return str(ticket.args.get("question", ""))
+
+
+def answer_text(ticket: Ticket) -> str:
+    """What fits as an answer."""
+    schema = ticket.answer_schema
+    if ticket.choices:
+        return f"one of {', '.join(ticket.choices)}"
+    if schema.get("type") == "string":
+        return "a text"
+    if "properties" not in schema:
+        return f"JSON that fits {json.dumps(schema, ensure_ascii=False)}"
+    needed = schema.get("required", ())
+    return "JSON with " + ", ".join(name if name in needed else f"{name} (optional)" for name in schema["properties"])
+
+
+def what_text(ticket: Ticket) -> str:
+    """What it is about, in a line."""
+    asked = f"{ticket.tool}: {question_text(ticket)}" if is_question(ticket) else call_text(ticket)
+    return ticket.description or asked
 
 
 def is_report(ticket: Ticket) -> bool:
@@ -98,10 +149,12 @@ def needs_text(ticket: Ticket) -> str:
     needs, is_doubt = ticket.requirements, ticket.standing is Standing.IN_DOUBT
     if not ticket.options:
         return ""
-    parts = [f"{'1 answer' if is_doubt else counted(needs.approvals, 'approval')} by {_reviewers(needs)}"]
+    is_asked = is_doubt or ticket.kind == "question"
+    several = counted(needs.approvals, "equal answer" if is_asked else "approval")
+    parts = [f"{'1 answer' if is_doubt or (is_asked and needs.approvals == 1) else several} by {_reviewers(needs)}"]
     parts += ["not the requester"] if needs.not_requester else []
     parts += ["with a reason"] if needs.reason == "required" else []
-    parts += [] if is_doubt else [f"to be used within {format_duration(needs.use_within)}"]
+    parts += [] if is_asked else [f"to be used within {format_duration(needs.use_within)}"]
     return ", ".join(parts)
 
 
@@ -137,11 +190,17 @@ def decision_lines(ticket: Ticket) -> list[str]:
     lines = []
     for decision in ticket.decisions:
         lines.append(
-            f"{decision.by} {_SAID[decision.verdict]} at {time_text(decision.at)}"
+            f"{decision.by} {_SAID[decision.verdict]}{_answer(ticket, decision)} at {time_text(decision.at)}"
             + (f": {decision.reason}" if decision.reason else "")
         )
         lines += [f"  {line}" for line in patch_lines(decision.patch)]
     return lines
+
+
+def _answer(ticket: Ticket, decision: Decision) -> str:
+    if decision.verdict is not Verdict.ANSWER:
+        return ""
+    return " (erased)" if ticket.erased else f" {json.dumps(decision.answer, ensure_ascii=False)}"
 
 
 def outcome_text(ticket: Ticket) -> str:

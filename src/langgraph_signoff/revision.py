@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph_signoff import law
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.desk import Desk
-from langgraph_signoff.errors import RevisionRefused
+from langgraph_signoff.errors import RevisionRefused, WrongVerdict
 from langgraph_signoff.law import Case, Edit, Say
 from langgraph_signoff.ledger import Draft
 from langgraph_signoff.masking import MASK, mask
@@ -24,6 +24,8 @@ def revise(case: Case, say: Say, args: Mapping[str, Json], *, policy: Policy, de
     import jsonpatch
 
     law.hear(case, say, policy.people)
+    if case.kind == "question":
+        raise WrongVerdict(f"ticket {case.id[:12]} is a question: nothing of it would run; answer it, or send it back")
     if not case.action.get("editable", True):
         raise RevisionRefused(
             f"{case.opening['tool']} acts on its graph's state, not on these; send it back with feedback"

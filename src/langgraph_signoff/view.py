@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from langgraph_signoff import law
 from langgraph_signoff.entries import Entry
 from langgraph_signoff.justification import summary
 from langgraph_signoff.law import Case
-from langgraph_signoff.masking import Hush, mask, mask_patch
+from langgraph_signoff.masking import MASK, Hush, mask, mask_patch
 from langgraph_signoff.policy.describe import render_describe
-from langgraph_signoff.vocabulary import Decision, Outcome, Standing, Ticket
+from langgraph_signoff.vocabulary import Decision, Json, Outcome, Standing, Ticket
 
 
 def to_ticket(case: Case) -> Ticket:
     """The ticket as reviewers see it at the instant of the fold."""
     opening, redact = case.opening, case.ruling.redact
     args = mask(case.parsed, redact)
-    hush = Hush([case.args, case.parsed, case.action.get("args", {}), case.action.get("parsed", {})], redact)
+    hush = _hush(
+        [case.args, case.parsed, case.action.get("args", {}), case.action.get("parsed", {})],
+        redact,
+        answers=[decision.answer for decision in case.decisions],
+        schema=case.action.get("answer_schema"),
+    )
     return Ticket(
         id=case.id,
         kind=case.kind,
@@ -49,9 +55,10 @@ def to_ticket(case: Case) -> Ticket:
         previous=case.previous,
         difference=mask_patch(case.difference, redact),
         args_schema=case.action.get("args_schema", {}),
+        answer_schema=case.action.get("answer_schema", {}),
         editable=case.action.get("editable", True),
         notes=tuple(hush(note) for note in case.notes),
-        decisions=tuple(_decision(decision, redact, hush) for decision in case.decisions),
+        decisions=tuple(_decision(decision, case, hush) for decision in case.decisions),
         approved_by=case.approvers,
         outcome=_outcome(case.outcome, hush),
         rollback=case.rollback,
@@ -70,8 +77,25 @@ def _unsaid(case: Case) -> str:
     return "" if case.why in {decision.reason for decision in case.decisions} else case.why
 
 
-def _decision(decision: Decision, redact: tuple[str, ...], hush: Hush) -> Decision:
-    return decision.model_copy(update={"patch": mask_patch(decision.patch, redact), "reason": hush(decision.reason)})
+def _hush(args: Iterable[dict[str, Any]], redact: Sequence[str], *, answers: Sequence[Json], schema: Json) -> Hush:
+    if not law.is_secret(schema):
+        return Hush(args, redact)
+    return Hush([*args, {_ANSWER: answers}], [*redact, _ANSWER])
+
+
+_ANSWER = "(answer)"  # no argument has this name
+
+
+def _decision(decision: Decision, case: Case, hush: Hush) -> Decision:
+    shown = {"patch": mask_patch(decision.patch, case.ruling.redact), "reason": hush(decision.reason)}
+    if decision.answer is not None:
+        shown["answer"] = _answer(decision.answer, case.action.get("answer_schema"), hush)
+    return decision.model_copy(update=shown)
+
+
+def _answer(answer: Json, schema: Json, hush: Hush) -> Json:
+    # A form that holds a secret is hidden as a whole.
+    return MASK if law.is_secret(schema) else hush(answer)
 
 
 def _outcome(outcome: Outcome | None, hush: Hush) -> Outcome | None:
@@ -82,7 +106,9 @@ def options(case: Case) -> tuple[str, ...]:
     """What a reviewer can do with a ticket that stands so."""
     if case.standing is Standing.IN_DOUBT:
         return ("happened", "did_not_happen", "give_up")
-    return ("approve", "reject", "revise") if case.standing is Standing.PENDING and not case.erased else ()
+    if case.standing is not Standing.PENDING or case.erased:
+        return ()
+    return ("answer" if case.kind == "question" else "approve", "reject", "revise")
 
 
 _TOLD = ("reason", "error", "rendering")  # of the erasable contents; arguments come masked, as patches
@@ -91,8 +117,10 @@ _TOLD = ("reason", "error", "rendering")  # of the erasable contents; arguments 
 def words_of(history: Sequence[Entry]) -> list[dict[str, Any]]:
     """Each entry as plain data: number, time, kind, open part, the words that were said, and its place in the chain."""
     redact = tuple({path for entry in history for path in entry.body.get("ruling", {}).get("redact", ())})
-    hush = Hush(_args(history), redact)
-    return [_words(entry, redact, hush) for entry in history]
+    schema = history[0].contents.get("action", {}).get("answer_schema") if history else None
+    answers = [entry.contents["answer"] for entry in history if "answer" in entry.contents]
+    hush = _hush(_args(history), redact, answers=answers, schema=schema)
+    return [_words(entry, redact, schema, hush) for entry in history]
 
 
 def _args(history: Sequence[Entry]) -> Iterator[dict[str, Any]]:
@@ -102,11 +130,13 @@ def _args(history: Sequence[Entry]) -> Iterator[dict[str, Any]]:
             yield from (call[key] for key in ("args", "parsed") if key in call)
 
 
-def _words(entry: Entry, redact: tuple[str, ...], hush: Hush) -> dict[str, Any]:
+def _words(entry: Entry, redact: tuple[str, ...], schema: Json, hush: Hush) -> dict[str, Any]:
     contents = entry.contents
     said = {key: hush(contents[key]) for key in _TOLD if contents.get(key)}
     if contents.get("patch"):
         said["patch"] = mask_patch(contents["patch"], redact)
+    if "answer" in contents:
+        said["answer"] = _answer(contents["answer"], schema, hush)
     return {
         "seq": entry.seq,
         "at": entry.at,

@@ -36,8 +36,9 @@ class Risk(Word):
     stakes: Literal["low", "medium", "high"] | None = None
 
 
-Kind = Literal["tool", "node", "undo", "outcome"]
-"""What an action is: the call of a tool, the run of a node or task, the undoing of one of them, or all that a run has done."""
+Kind = Literal["tool", "node", "undo", "outcome", "question"]
+"""What an action is: the call of a tool, the run of a node or task, the undoing of one of them, all that a run has done, or a
+question to a person."""
 
 
 class Action(Word):
@@ -64,6 +65,9 @@ class Action(Word):
     trigger: str = ""
     confidence: float = 0.0
     args_schema: dict[str, Json] = Field(default_factory=dict, description="JSON Schema of the arguments.")
+    answer_schema: dict[str, Json] = Field(
+        default_factory=dict, description="Of a question: JSON Schema of its answer."
+    )
     visit: str = Field(
         default="", description="Which visit of a node this is, in LangGraph's terms: step, path and place."
     )
@@ -143,6 +147,7 @@ class Verdict(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     REVISE = "revise"
+    ANSWER = "answer"
     COMMENT = "comment"
 
 
@@ -169,6 +174,7 @@ class Standing(StrEnum):
     FAILED = "failed"
     IN_DOUBT = "in_doubt"
     DENIED = "denied"
+    ANSWERED = "answered"
 
     @property
     def is_final(self) -> bool:
@@ -192,6 +198,7 @@ class Decision(Word):
     patch: tuple[dict[str, Json], ...] = Field(
         default=(), description="RFC 6902, from the shown arguments to the edit."
     )
+    answer: Json = Field(default=None, description="What was answered, if this is an answer.")
     groups: tuple[str, ...] = ()
 
 
@@ -302,6 +309,7 @@ class Ticket(Word):
         default=(), description="RFC 6902, from the previous proposal to this one."
     )
     args_schema: dict[str, Json] = Field(default_factory=dict)
+    answer_schema: dict[str, Json] = Field(default_factory=dict, description="Of a question: what its answer must fit.")
     editable: bool = Field(default=True, description="Whether revise takes args=; feedback= it always takes.")
     notes: tuple[str, ...] = Field(default=(), description="What advisors said of it.")
     decisions: tuple[Decision, ...] = ()
@@ -315,6 +323,17 @@ class Ticket(Word):
         """SHA-256 in hex of what this ticket shows a reviewer: kept with the decision, so that it can be told later."""
         shown = json.dumps(self.model_dump(exclude=_NOT_SHOWN), default=str)
         return hashlib.sha256(shown.encode("ascii")).hexdigest()
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Of a question with options: what can be answered."""
+        return tuple(self.answer_schema.get("enum", ()))
+
+    @property
+    def answer(self) -> Json:
+        """What a question that is answered was answered with; None if it is not."""
+        said = [each for each in self.decisions if each.verdict is Verdict.ANSWER]
+        return said[-1].answer if said and self.standing is Standing.ANSWERED else None
 
     def _repr_html_(self) -> str:
         from langgraph_signoff.cards import ticket_html

@@ -1,4 +1,4 @@
-"""`approve`, `reject`, `revise`, `comment`, `withdraw`, `settle`, `erase`: what a person says goes on record, and wakes nobody."""
+"""`approve`, `reject`, `revise`, `answer`, `comment`, `withdraw`, `settle`, `erase`: what a person says goes on record, and wakes nobody."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from langgraph_signoff import law
 from langgraph_signoff.cli import screen
 from langgraph_signoff.cli.command import DECIDES, Body, command
 from langgraph_signoff.cli.exits import NO, Unusable
@@ -41,6 +42,32 @@ def reject(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON =
     named = _named(shell, seen, digest) if digest is not None else None
     reason = _reason(shell, seen, reason)
     _tell(shell, shell.signoff.reject(seen, by=shell.by, reason=reason, if_digest=named))
+
+
+def answer(
+    shell: Shell,
+    ticket: TICKET,
+    value: Annotated[
+        str | None,
+        typer.Argument(metavar="ANSWER", help="The words, or one of the options; JSON where a form is asked for."),
+    ] = None,
+    digest: DIGEST = None,
+    reason: REASON = "",
+) -> None:
+    """Answer a question of an agent.
+
+    Name what you saw with --digest, as `show` prints it; on a terminal you are shown the question and asked instead.
+    """
+    seen = shell.signoff.ticket(ticket)
+    if value is None:
+        value, named = _prompted(shell, seen), digest or seen.digest
+    else:
+        named = _named(shell, seen, digest, question=f"Answer {printable(value)} as {shell.by}?")
+    given = (
+        law.worded(seen.answer_schema, value) if "answer" in seen.options else value
+    )  # the law says why it is refused
+    reason = _reason(shell, seen, reason)
+    _tell(shell, shell.signoff.answer(seen, given, by=shell.by, reason=reason, if_digest=named))
 
 
 def revise(
@@ -133,7 +160,7 @@ def settle(
 
 def register(app: typer.Typer) -> None:
     """Adds these commands."""
-    bodies: dict[str, Body] = {"approve": approve, "reject": reject, "revise": revise}
+    bodies: dict[str, Body] = {"approve": approve, "reject": reject, "revise": revise, "answer": answer}
     bodies |= {"comment": comment, "withdraw": withdraw, "settle": settle, "erase": erase}
     for name, body in bodies.items():
         command(app, name, *DECIDES)(body)
@@ -153,6 +180,15 @@ def _named(shell: Shell, seen: Ticket, digest: str | None, *, question: str = ""
         screen.show_ticket(seen)
         _ask(question)
     return seen.digest
+
+
+def _prompted(shell: Shell, seen: Ticket) -> str:
+    if "answer" not in seen.options:
+        return ""
+    if not shell.asks:
+        raise IncompleteDecision(f"say what you answer: signoff answer {seen.id[:SHORT_ID]} ANSWER --digest DIGEST")
+    screen.show_ticket(seen)
+    return str(typer.prompt(f"Your answer as {shell.by}"))
 
 
 def _ask(question: str) -> None:
@@ -183,6 +219,8 @@ def _said(ticket: Ticket, shell: Shell) -> str:
         return f"{call}; erased"
     if ticket.standing is not Standing.PENDING:
         return f"{call}\n{_next(ticket, shell)}"
+    if ticket.kind == "question":
+        return f"{call}; it takes {ticket.requirements.approvals} equal answers, and waits for somebody else"
     return f"{call}; {len(ticket.approved_by)} of {ticket.requirements.approvals} approvals, it waits for somebody else"
 
 

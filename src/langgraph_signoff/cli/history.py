@@ -42,6 +42,7 @@ def entry_text(entry: dict[str, Any]) -> str:
     said = [entry["reason"]] if "reason" in entry else []
     said += [entry["error"]] if "error" in entry else []
     said += [json.dumps(entry["rendering"], ensure_ascii=False)] if "rendering" in entry else []
+    said += [json.dumps(entry["answer"], ensure_ascii=False)] if "answer" in entry else []
     said += ["(erased)"] if entry["erased"] else []
     head = f"{entry['at'][:19].replace('T', ' ')} UTC  {_deed(entry)}"
     return "\n".join([": ".join([head, *said[:1]]), *said[1:], *patch_lines(entry.get("patch", ()))])

@@ -12,10 +12,10 @@ from langgraph_signoff.render import (
     SHORT_ID,
     Lines,
     aligned,
-    call_text,
     printable,
     risk_text,
     ticket_lines,
+    what_text,
 )
 from langgraph_signoff.vocabulary import Standing, Ticket
 
@@ -32,6 +32,7 @@ _COLOURS = {
     Standing.PENDING: "yellow",
     Standing.APPROVED: "green",
     Standing.EXECUTED: "green",
+    Standing.ANSWERED: "green",
     Standing.RUNNING: "blue",
 }
 
@@ -72,14 +73,10 @@ def _cells(ticket: Ticket, now: datetime, *, is_wide: bool) -> dict[str, tuple[s
         "id": (ticket.id[:SHORT_ID], "bold"),
         "due in": (span_text(left) if left else "", "red" if soon else ""),
         "standing": (str(ticket.standing), _COLOURS.get(ticket.standing, "red")),
-        "what": (_one_line(_what(ticket)), ""),
+        "what": (_one_line(what_text(ticket)), ""),
         "why": (_one_line(_why(ticket) if is_wide else ticket.reason_code), "dim"),
         "asked by": (_one_line(_asked_by(ticket)), ""),
     }
-
-
-def _what(ticket: Ticket) -> str:
-    return ticket.description or call_text(ticket)
 
 
 def _why(ticket: Ticket) -> str:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from langgraph_signoff.canonical import strict_json
 from langgraph_signoff.cli.exits import Unusable
 from langgraph_signoff.errors import IncompleteDecision, LedgerUnavailable
 from langgraph_signoff.render import printable
@@ -115,7 +116,7 @@ def _spelled(value: Json) -> Json:
 def read_json(text: str, what: str) -> Json:
     """Strict JSON: no NaN, no duplicate keys. Raises Unusable that names the place."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_no_duplicates)
+        return strict_json(text)
     except json.JSONDecodeError as error:
         raise Unusable(f"{what} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from error
     except (ValueError, RecursionError) as error:
@@ -128,20 +129,3 @@ def read_object(text: str, what: str) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise Unusable(f'{what} is not a JSON object such as {{"amount": 5}}')
     return value
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _refuse_constant(text)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name[:20]} is no number that JSON can hold")
-
-
-def _no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
-    return found

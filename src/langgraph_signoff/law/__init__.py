@@ -3,11 +3,13 @@
 from langgraph_signoff.law.case import Case, Claim
 from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
 from langgraph_signoff.law.history import advance, fold, recorded, standing
+from langgraph_signoff.law.questions import is_secret, worded
 from langgraph_signoff.law.strictness import STRICTNESS, permitted, ruled_again, stricter
 from langgraph_signoff.law.verdicts import (
     Edit,
     People,
     Say,
+    answer,
     comment,
     decide,
     erase,
@@ -33,6 +35,7 @@ __all__ = [
     "Say",
     "Scope",
     "advance",
+    "answer",
     "comment",
     "decide",
     "erase",
@@ -40,6 +43,7 @@ __all__ = [
     "halt",
     "halts",
     "hear",
+    "is_secret",
     "permitted",
     "recorded",
     "release",
@@ -53,4 +57,5 @@ __all__ = [
     "stricter",
     "why_not",
     "withdraw",
+    "worded",
 ]

@@ -99,13 +99,23 @@ class Case:
 
     def words(self) -> dict[str, Verdict]:
         """The latest word of each person on this generation; comments are not words of this kind."""
+        return {by: decision.verdict for by, decision in self.latest().items()}
+
+    def latest(self) -> dict[str, Decision]:
+        """What each person has said last of this generation."""
         words = (d for d in self.decisions if d.generation == self.generation and d.verdict is not Verdict.COMMENT)
-        return {d.by: d.verdict for d in words}
+        return {d.by: d for d in words}
+
+    @property
+    def answer(self) -> Decision | None:
+        """The answer that a question has got."""
+        said = [decision for decision in self.decisions if decision.verdict is Verdict.ANSWER]
+        return said[-1] if said and self.standing is Standing.ANSWERED else None
 
     @property
     def approvers(self) -> tuple[str, ...]:
         """Whose approval of this generation counts."""
-        return tuple(by for by, verdict in self.verdicts().items() if verdict is not Verdict.REJECT)
+        return tuple(by for by, verdict in self.verdicts().items() if verdict not in (Verdict.REJECT, Verdict.ANSWER))
 
     def to_action(self) -> Action:
         """The action as it was proposed; what erasing took away is empty."""

@@ -101,7 +101,7 @@ def _opened(entry: Entry) -> Case:
 
 def _decided(case: Case, entry: Entry) -> None:
     body, contents = entry.body, entry.contents
-    words = {key: contents[key] for key in ("reason", "digest", "seen", "patch") if key in contents}
+    words = {key: contents[key] for key in ("reason", "digest", "seen", "patch", "answer") if key in contents}
     decision = Decision.model_validate(
         {
             "verdict": body["verdict"],
@@ -119,6 +119,10 @@ def _decided(case: Case, entry: Entry) -> None:
         case Verdict.APPROVE | Verdict.REJECT:
             case.gone = frozenset(body.get("gone", ()))
             _count(case)
+        case Verdict.ANSWER:
+            case.gone = frozenset(body.get("gone", ()))
+            if len(body["agreed"]) >= case.requirements.approvals:
+                case.standing = Standing.ANSWERED
         case Verdict.REVISE if "ruling" in body:
             _revised(case, entry)
             _count_author(case, approves=body["approves"])
@@ -155,7 +159,7 @@ def _count(case: Case) -> None:
     verdicts = list(case.verdicts().values())
     if verdicts.count(Verdict.REJECT) >= case.requirements.rejections:
         case.standing, case.why = Standing.REJECTED, case.decisions[-1].reason
-    elif len(verdicts) - verdicts.count(Verdict.REJECT) >= case.requirements.approvals:
+    elif case.kind != "question" and len(case.approvers) >= case.requirements.approvals:
         case.standing, case.approved_at = Standing.APPROVED, case.at
 
 

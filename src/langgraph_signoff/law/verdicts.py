@@ -14,8 +14,10 @@ from langgraph_signoff.errors import (
     NotWhatYouSaw,
     RevisionRefused,
     TicketClosed,
+    WrongVerdict,
 )
 from langgraph_signoff.law.case import Case
+from langgraph_signoff.law.questions import fitting, is_same
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Requirements, Rollback, Ruling, Standing, Verdict
 
 People = Mapping[str, frozenset[str]] | None
@@ -68,9 +70,23 @@ def decide(case: Case, say: Say, people: People) -> list[Draft]:
         raise RevisionRefused(
             f"this is round {case.rounds}, and the policy gives {case.requirements.max_revisions}; approve or reject it"
         )
-    # A word counts while its speaker may decide: who has left since, or left the group, does not complete a quorum.
-    gone = [by for by in case.words() if by != say.by and _why_not(case, by, people)]
-    return [_decided(case, say, people, {"gone": sorted(gone)} if gone else None)]
+    return [_decided(case, say, people, _without(_gone(case, say, people)))]
+
+
+def answer(case: Case, say: Say, value: Any, people: People) -> list[Draft]:
+    """What an answer adds to a question's history: it is answered once as many people as must approve have said the same."""
+    if case.kind != "question":
+        raise WrongVerdict(f"ticket {case.id[:12]} asks nothing; approve, reject or revise it")
+    hear(case, say, people)
+    given, gone = fitting(case.action.get("answer_schema", {}), value), _gone(case, say, people)
+    said = {by: word for by, word in case.latest().items() if word.verdict is Verdict.ANSWER and by not in gone}
+    same = {by for by, word in said.items() if is_same(word.answer, given)}
+    if say.by in same:
+        raise TicketClosed(
+            f"{say.by} has already given this answer to ticket {case.id[:12]}; it waits for somebody else"
+        )
+    about = {**_without(gone), "agreed": sorted(same | {say.by})}
+    return [_decided(case, say, people, about, {"answer": given})]
 
 
 def revise(case: Case, say: Say, edit: Edit, people: People) -> list[Draft]:
@@ -173,6 +189,8 @@ def names_digest(given: str, digest: str) -> bool:
 def hear(case: Case, say: Say, people: People) -> None:
     """Checks who speaks, about what, and when. Raises the `DecisionRefused` that says why not, if that is all it takes."""
     _pending(case)
+    if case.kind == "question" and say.verdict is Verdict.APPROVE:
+        raise WrongVerdict(f"ticket {case.id[:12]} is a question: nothing of it would run; answer it, or reject it")
     _named(say, people)
     if not names_digest(say.digest, case.digest):
         raise NotWhatYouSaw(
@@ -185,8 +203,8 @@ def hear(case: Case, say: Say, people: People) -> None:
         )
     _may(case, say, people)
     _reasoned(case, say)
-    # Whoever edited the call may edit it again, or send it back after all.
-    if say.verdict is not Verdict.REVISE and case.verdicts().get(say.by) is say.verdict:
+    # Whoever edited the call may edit it again, or send it back after all; another answer replaces the one before.
+    if say.verdict not in (Verdict.REVISE, Verdict.ANSWER) and case.verdicts().get(say.by) is say.verdict:
         raise TicketClosed(
             f"{say.by} has already said {say.verdict} of ticket {case.id[:12]}; it waits for somebody else"
         )
@@ -200,7 +218,7 @@ def _pending(case: Case) -> None:
 
 
 def _by(case: Case) -> str:
-    if case.standing not in (Standing.APPROVED, Standing.REJECTED, Standing.RETURNED):
+    if case.standing not in (Standing.APPROVED, Standing.REJECTED, Standing.RETURNED, Standing.ANSWERED):
         return ""
     return next((f" by {d.by}" for d in reversed(case.decisions) if d.verdict is not Verdict.COMMENT), "")
 
@@ -229,6 +247,15 @@ def _may(case: Case, say: Say, people: People) -> None:
 
 def _why_not(case: Case, by: str, people: People) -> str | None:
     return why_not(case.requirements, by=by, people=people, requester=case.requester)
+
+
+def _gone(case: Case, say: Say, people: People) -> list[str]:
+    # A word counts while its speaker may decide: who has left since, or left the group, does not complete a quorum.
+    return sorted(by for by in case.words() if by != say.by and _why_not(case, by, people))
+
+
+def _without(gone: list[str]) -> dict[str, Any]:
+    return {"gone": gone} if gone else {}
 
 
 def _reasoned(case: Case, say: Say) -> None:

@@ -25,6 +25,10 @@ RULED_AS = {"undo": "tool", "outcome": "node"}
 """What undoes a call is a tool, or is ruled as one; who reviews an outcome does so at a node."""
 
 
+Ruled = Literal["tool", "node", "question"]
+"""The kinds of action of which the policy speaks, each in a section of its own."""
+
+
 class Policy:
     """What may run alone, what a person decides, and what never runs; immutable.
 
@@ -44,6 +48,7 @@ class Policy:
         default: Literal["review", "deny"] = "review",
         tools: Mapping[str, Any] | None = None,
         nodes: Mapping[str, Any] | None = None,
+        questions: Mapping[str, Any] | None = None,
         people: Mapping[str, Any] | Literal["open"] | None = None,
         queues: Mapping[str, Any] | None = None,
         vars: Mapping[str, Json] | None = None,
@@ -53,6 +58,7 @@ class Policy:
             "default": default,
             "tools": tools,
             "nodes": nodes,
+            "questions": questions,
             "people": people,
             "queues": queues,
             "vars": vars,
@@ -99,37 +105,45 @@ class Policy:
         """Whether the rules that apply to this action read `history`."""
         return self._rulebook(action).needs_history
 
-    def summary(self, name: str, *, kind: Literal["tool", "node"]) -> str:
-        """What can become of a tool's calls or a node's runs, in words such as `allow or review`."""
+    def summary(self, name: str, *, kind: Ruled) -> str:
+        """What can become of a tool's calls, a node's runs or a question, in words such as `allow or review`."""
         return " or ".join(self._indexes[kind].rulebook(name).modes)
 
     def puts_off(self, name: str, *, kind: Literal["tool", "node"]) -> bool:
         """Whether reviews of a tool's calls or a node's runs can wait for the outcome of the run, by its `supervision`."""
         return self._indexes[kind].rulebook(name).puts_off
 
-    def names(self, name: str, *, kind: Literal["tool", "node"]) -> bool:
-        """Whether an entry of `tools`, or of `nodes`, names it, or a pattern fits it."""
+    def names(self, name: str, *, kind: Ruled) -> bool:
+        """Whether an entry of the section for this kind names it, or a pattern fits it."""
         return bool(self._indexes[kind].entries(name))
 
-    def warnings(self, tools: Iterable[str], nodes: Iterable[str] = ()) -> list[str]:
-        """One sentence for each tool and each guarded node of a graph that no entry names."""
+    def warnings(self, tools: Iterable[str], nodes: Iterable[str] = (), questions: Iterable[str] = ()) -> list[str]:
+        """One sentence for each tool, each guarded node and each question of a graph that no entry names."""
         done = {"review": "reviewed", "deny": "denied"}[self._document.default]
+        asked = {"review": "put to anybody", "deny": "denied"}[self._document.default]
+        kinds = (("tool", "call", tools, done), ("node", "run", nodes, done), ("question", "asking", questions, asked))
         return [
-            f"{name}: no entry of the policy names this {kind}; every {does} of it will be {done}"
-            for kind, does, names in (("tool", "call", tools), ("node", "run", nodes))
+            f"{name}: no entry of the policy names this {kind}; every {does} of it will be {end}"
+            for kind, does, names, end in kinds
             for name in names
             if not self._indexes[kind].entries(name)
         ]
 
-    def check_graph(self, tools: Iterable[str], nodes: Iterable[str] = ()) -> None:
-        """Raises PolicyError for each entry, and each count in an expression, that fits nothing gated in a graph."""
+    def check_graph(self, tools: Iterable[str], nodes: Iterable[str] = (), questions: Iterable[str] = ()) -> None:
+        """Raises PolicyError for each entry, and each count in an expression, that fits nothing gated in a graph.
+
+        An entry of `questions` may be for one that a node asks, which no graph shows.
+        """
         source = Source(self._source.name, keys=self._source.keys, values=self._source.values)
         known = {"tool": frozenset(tools), "node": frozenset(nodes)}
-        for kind, index in self._indexes.items():
-            for path, message in index.strangers(known[kind]):
+        for kind, names in known.items():
+            for path, message in self._indexes[kind].strangers(names):
                 source.blame(path, message, key=True)
+        countable = frozenset(questions).union(*known.values())
         for path, expression in self._expressions.items():
-            for name in sorted(expression.named - known["tool"] - known["node"]):
+            for name in sorted(
+                name for name in expression.named - countable if not self._indexes["question"].entries(name)
+            ):
                 source.blame(path, f"counts {name}, but the graph has no such tool")
         source.refuse_mistakes()
 

@@ -82,6 +82,8 @@ class _Checker:
             self._compile(rule, (*path, "rules", number, "when"))
         self._check_then(tool.otherwise, (*path, "otherwise"), name)
         self._check_reach(tool, path)
+        if path[0] == "questions":
+            self._check_question(tool, path)
         self._check_supervision(tool, path)
         if (problem := describe_mistake(tool.describe, self._document.vars)) and "vars" not in self._broken:
             self._source.blame((*path, "describe"), problem)
@@ -92,10 +94,16 @@ class _Checker:
                     "names no argument; write args.NAME (lists are walked through without a number)",
                 )
 
+    def _check_question(self, question: Tool, path: Path) -> None:
+        for field in ("idempotent", "supervision"):
+            if field in question.model_fields_set:
+                self._source.blame((*path, field), "means nothing of a question: nothing of it runs", key=True)
+
     def _check_then(self, then: Then, path: Path, tool: str) -> None:
-        if then.then == "allow" and tool == ANY_TOOL:
+        if then.then == "allow" and (path[0] == "questions" or tool == ANY_TOOL):
             at = (*path, "then") if (*path, "then") in self._source.values else path
-            self._source.blame(at, "`*` stands for tools nobody thought of: it may be review or deny, never allow")
+            why = "nobody would answer" if path[0] == "questions" else "`*` stands for tools nobody thought of"
+            self._source.blame(at, f"{why}: it may be review or deny, never allow")
         if then.reason_code in RESERVED_CODES:
             self._source.blame(
                 (*path, "reason_code"), f"{then.reason_code} is what the policy itself says; choose another"

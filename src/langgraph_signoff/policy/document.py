@@ -165,7 +165,7 @@ class Tool(Part):
 Entries = dict[
     Text, Annotated[Tool, BeforeValidator(lambda given: _shorthand(given, lambda then: {"otherwise": then}))]
 ]
-SECTIONS = {"tool": "tools", "node": "nodes"}
+SECTIONS = {"tool": "tools", "node": "nodes", "question": "questions"}
 """Where the policy speaks of each kind of action."""
 
 
@@ -191,6 +191,8 @@ class Document(Part):
     """What happens to each tool, by name or by pattern."""
     nodes: Entries = {}
     """What happens at each guarded node of a graph, by name or by pattern: written as for a tool."""
+    questions: Entries = {}
+    """Who answers each question, by name or by pattern: written as for a tool, but it is review or deny."""
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Finds the rulebook of a tool, or of a node, by its name."""
+"""Finds the rulebook of a tool, of a node or of a question, by its name."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Index:
             risk=entry.risk,
             record=self.counts(tool),
             idempotent=entry.idempotent,
-            at_the_end=not is_tactical and bool(entry.risk.reversible),
+            at_the_end=self._kind != "question" and not is_tactical and bool(entry.risk.reversible),
             describe=settle_describe(entry.describe, tool=tool, variables=self._document.vars),
             redact=tuple(dict.fromkeys(path for name in names for path in _secrets(self._entries[name]))),
         )

@@ -56,13 +56,13 @@ def _model_at(path: Path) -> type[BaseModel]:
             return Person
         case ("queues", _):
             return Queue
-        case ("tools", _):
+        case ("tools" | "nodes" | "questions", _):
             return Tool
-        case ("tools", _, "risk"):
+        case ("tools" | "nodes" | "questions", _, "risk"):
             return Risk
-        case ("tools", _, "otherwise"):
+        case ("tools" | "nodes" | "questions", _, "otherwise"):
             return Otherwise
-        case ("tools", _, "rules", _):
+        case ("tools" | "nodes" | "questions", _, "rules", _):
             return Rule
     return Document
 
