@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from langgraph_signoff import Action, Policy, Requirements, Ruling, Signoff, Ticket
+from langgraph_signoff import Action, Audit, Policy, Requirements, Ruling, Signoff, Ticket
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.desk import Opening
+from langgraph_signoff.law import audit_id
+from langgraph_signoff.ledger import Draft
 from langgraph_signoff.testing import ScriptedModel
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -72,15 +74,28 @@ def open_ticket(signoff: Signoff, args: dict[str, Any] | None = None, **more: An
     return signoff.ticket(made.id)
 
 
+def open_audit(signoff: Signoff, args: dict[str, Any] | None = None, **more: Any) -> Ticket:
+    """The audit of a call that has run, as the gate would have left it."""
+    about = {"mode": "allow", "once": True, "record": True, "rule": "tools.send.otherwise", "audit": Audit()}
+    action = open_ticket(signoff, args, **(about | more))
+    signoff.desk.write(action.id, lambda _: [Draft("executed", {"attempt": 1}, {"rendering": "sent"})])
+    return signoff.ticket(audit_id(action.id))
+
+
 @contextmanager
 def agent(
-    signoff: Signoff, tools: Sequence[Callable[..., Any]], script: Sequence[Any], *, threads: str | Path = ":memory:"
+    signoff: Signoff,
+    tools: Sequence[Callable[..., Any]],
+    script: Sequence[Any],
+    *,
+    threads: str | Path = ":memory:",
+    **gate: Any,
 ) -> Iterator[Any]:
-    """A graph of a scripted model and its gated tools."""
+    """A graph of a scripted model and its gated tools; `gate` are options of the gate."""
     model = ScriptedModel(script)
     builder = StateGraph(MessagesState)
     builder.add_node("agent", lambda state: {"messages": [model.invoke(state["messages"])]})
-    builder.add_node("tools", signoff.tool_node(list(tools)))
+    builder.add_node("tools", signoff.tool_node(list(tools), **gate))
     builder.add_edge(START, "agent")
     builder.add_conditional_edges("agent", lambda state: "tools" if state["messages"][-1].tool_calls else END)
     builder.add_edge("tools", "agent")

@@ -151,7 +151,7 @@ FORGERIES: dict[str, list[str]] = {
     "a due time changed": ["UPDATE standings SET priority = 9 WHERE standing = 'executed'"],
     "a standing removed": ["DELETE FROM standings WHERE standing = 'rejected'"],
     "a standing added": ["INSERT INTO standings SELECT 'f' || substr(id, 2), thread_id, standing, queue, priority, due_at, opened_at, "
-                         "tool, graph, reason_code, seq, digest, turn, message_id, previous, round, reviewed, told FROM standings LIMIT 1"],
+                         "tool, graph, reason_code, seq, digest, turn, message_id, previous, round, reviewed, told, audited FROM standings LIMIT 1"],
     "a policy changed": ["UPDATE policies SET document = document || ' '"],
     "a policy removed": ["DELETE FROM policies"],
     "a seal changed": ["UPDATE entries SET body = replace(body, 'upto', 'upon') WHERE kind = 'sealed'"],

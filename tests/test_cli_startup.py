@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from cli_support import POLICY, Desk, environment
+from support import open_audit
 
 PROGRAM = """
 import json, sys
@@ -45,6 +46,7 @@ def test_reading_deciding_and_verifying_do_not_import_langgraph(tmp_path: Path) 
     (tmp_path / "signoff.yaml").write_text(POLICY)
     ids = [desk.ticket({"amount": number}).id for number in range(5)]
     digests = [desk.signoff.ticket(id_).digest for id_ in ids]
+    audits = [open_audit(desk.signoff) for _ in range(2)]
     by = ["--as", "ana"]
     modules = loaded(
         desk,
@@ -57,6 +59,9 @@ def test_reading_deciding_and_verifying_do_not_import_langgraph(tmp_path: Path) 
         ["comment", ids[4], "hm", *by],
         ["withdraw", ids[4], *by],
         ["erase", ids[4], "--yes", "-r", "asked", *by],
+        ["list", "--audits"],
+        ["confirm", audits[0].id, "--digest", audits[0].digest, *by],
+        ["flag", audits[1].id, *by],
         ["history", ids[2]],
         ["expire"],
         ["seal"],

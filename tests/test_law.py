@@ -21,13 +21,15 @@ from langgraph_signoff.errors import (
     NotWhatYouSaw,
     RevisionRefused,
     TicketClosed,
+    WrongVerdict,
 )
 from langgraph_signoff.law import Case, Edit, Say, stricter
 from langgraph_signoff.ledger import Draft, Entry, link
-from langgraph_signoff.vocabulary import Answer, Left, Requirements, Rollback, Standing, Verdict
+from langgraph_signoff.vocabulary import AUDITS, Answer, Audit, Left, Requirements, Rollback, Standing, Verdict
 from support import NOW, opening
 
 APPROVE, REJECT, REVISE, ANSWER = Verdict.APPROVE, Verdict.REJECT, Verdict.REVISE, Verdict.ANSWER
+CONFIRM, FLAG = Verdict.CONFIRM, Verdict.FLAG
 NAMES = ("ana", "cem", "deniz", "eda")
 names = st.sampled_from(NAMES)
 small = st.integers(1, 3)
@@ -233,6 +235,8 @@ def story_that_is(standing: Standing) -> Story:
         story = question()
         story.answer("ana", "yes")
         return story
+    if standing in AUDITS:
+        return audit_that_is(standing)
     story = Story.of(mode="deny" if standing is Standing.DENIED else "review")
     match standing:
         case Standing.REJECTED | Standing.RETURNED:
@@ -250,6 +254,20 @@ def story_that_is(standing: Standing) -> Story:
         story.claim()
     if standing in (Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT):
         story.write(Draft(str(standing), {"attempt": 1}, {}))
+    return story
+
+
+def audit_that_is(standing: Standing, **more: Any) -> Story:
+    """The audit of a call that has run, come to stand so."""
+    ran = Story.of(mode="allow", once=True, record=True, audit=Audit(), **more)
+    ran.claim()
+    ran.write(Draft("executed", {"attempt": 1}, {"rendering": "sent"}))
+    story = Story([law.opened(ran.case, ran.history[-1], law.Choice("new_tool", 1.0, 0))], now=ran.now)
+    match standing:
+        case Standing.CONFIRMED | Standing.FLAGGED:
+            story.say(CONFIRM if standing is Standing.CONFIRMED else FLAG, "ana")
+        case Standing.UNREVIEWED:
+            story.after(days=2)
     return story
 
 
@@ -449,6 +467,50 @@ def test_only_what_has_ended_can_be_erased(standing: Standing) -> None:
             law.erase(story.case, by="dpo", reason="asked for")
     with pytest.raises(IncompleteDecision):
         law.erase(story.case, by="dpo", reason=" ")
+
+
+# Afterwards ----------------------------------------------------------------------------------------------------------------
+
+
+@given(small, small, st.lists(st.tuples(names, st.sampled_from([CONFIRM, FLAG])), max_size=8))
+def test_the_nth_confirmation_or_the_mth_flag_ends_an_audit(
+    confirmations: int, flags: int, said: list[tuple[str, Verdict]]
+) -> None:
+    story = audit_that_is(Standing.UNDER_AUDIT, approvals=confirmations, rejections=flags)
+    words, ended = dict[str, Verdict](), False
+    for by, verdict in said:
+        if ended or words.get(by) is verdict:
+            refused(TicketClosed, story, verdict, by)
+            continue
+        standing = story.say(verdict, by)
+        words[by] = verdict
+        flagged = list(words.values()).count(FLAG)
+        ended = flagged >= flags or len(words) - flagged >= confirmations
+        expected = Standing.FLAGGED if flagged >= flags else Standing.CONFIRMED
+        assert standing is (expected if ended else Standing.UNDER_AUDIT)
+        # Where a flag calls nothing, what tells people of it stands beside the word that decided it.
+        assert (story.history[-1].kind == "alerted") == (standing is Standing.FLAGGED)
+
+
+@given(st.sampled_from(list(Standing)), st.sampled_from([APPROVE, REJECT, REVISE, CONFIRM, FLAG]))
+def test_confirm_and_flag_are_for_audits_and_nothing_else_is(standing: Standing, verdict: Verdict) -> None:
+    if (standing in AUDITS) != (verdict in (CONFIRM, FLAG)):
+        refused(WrongVerdict, story_that_is(standing), verdict, "eda")
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.floats(0, 1), st.floats(0, 1, exclude_max=True))
+def test_the_first_are_all_looked_at_and_the_others_as_their_share_says(
+    new_until: int, earlier: int, sample: float, drawn: float
+) -> None:
+    choice = law.choose(Audit(sample=sample, new_until=new_until), drawn=drawn, earlier=earlier)
+    assert choice.is_audited == (earlier < new_until or drawn < sample)
+    assert (choice.why == "new_tool") == (earlier < new_until)
+
+
+@given(st.sampled_from(["tools", "nodes"]), st.text("ab.*5", min_size=1), st.integers(0, 12))
+def test_a_rule_is_told_by_the_entry_that_it_stands_in(section: str, name: str, number: int) -> None:
+    for rule in ("otherwise", f"rules.{number}"):
+        assert law.entry_of(f"{section}.{name}.{rule}") == f"{section}.{name}"
 
 
 # Time ----------------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,9 @@ from langgraph_signoff.errors import PolicyError
 from langgraph_signoff.policy import Policy
 
 PEOPLE = "version: 1\npeople: {ana: {groups: [finance]}, cem: {groups: [finance, leads]}}\n"
+AUDITED = (
+    "version: 1\ntools: {{a: {{redact: [args.card], risk: {{reversible: true}}, otherwise: {{then: audit, {}}}}}}}"
+)
 
 
 def mistakes(text: str) -> list[tuple[str, int, int, str]]:
@@ -38,6 +41,34 @@ MISTAKES = {
         "version: 1\ntools:\n  a:\n    otherwise: {then: review, on_timeout: execute}",
         ("tools.a.otherwise.on_timeout", 4, 43, "silence is no"),
     ),
+    "audit for any tool": ('version: 1\ntools: {"*": {undo: true, otherwise: audit}}', ("tools.*.otherwise", 2, 38, "never audit")),
+    "audit by default": ("version: 1\ndefault: audit", ("default", 2, 10, "should be 'review' or 'deny'")),
+    "an audit of what nobody calls reversible": ("version: 1\ntools:\n  a: audit", ("tools.a.otherwise", 3, 6, "the entry must say `risk: {reversible: true}`")),
+    "an audit of what is irreversible": (
+        "version: 1\ntools: {a: {risk: {reversible: false}, rules: [{then: audit}]}}",
+        ("tools.a.rules.0.then", 2, 55, "audit looks only afterwards"),
+    ),
+    "an undo that nobody declares": (AUDITED.format("on_flag: undo"), ("tools.a.otherwise.on_flag", 2, 94, "write `undo: true`")),
+    "a flag that does something else": (AUDITED.format("on_flag: call"), ("tools.a.otherwise.on_flag", 2, 94, "alert, undo, or a mapping with a tool")),
+    "a flag that calls nothing": (AUDITED.format("on_flag: {args: {}}"), ("tools.a.otherwise.on_flag", 2, 94, "alert, undo, or a mapping with a tool")),
+    "an unknown key of a flag": (AUDITED.format("on_flag: {tool: x, arg: {}}"), ("tools.a.otherwise.on_flag.arg", 2, 104, "did you mean args?")),
+    "a flag that quotes the actor": (AUDITED.format("on_flag: {tool: x, args: {by: '{actor}'}}"), ("tools.a.otherwise.on_flag.args", 2, 110, "'{actor}' is not a place")),
+    "a flag that quotes an unknown variable": (AUDITED.format("on_flag: {tool: x, args: {by: ['{vars.q}']}}"), ("tools.a.otherwise.on_flag.args", 2, 110, "unknown vars.q")),
+    "a flag that tells a secret": (
+        AUDITED.format("on_flag: {tool: x, args: {a: 'see {args.card.0}'}}"),
+        ("tools.a.otherwise.on_flag.args", 2, 110, "{args.card.0} is redacted here"),
+    ),
+    "a sample of more than all": (AUDITED.format("sample: 1.5"), ("tools.a.otherwise.sample", 2, 93, "a number from 0 to 1")),
+    "a sample: true": (AUDITED.format("sample: true"), ("tools.a.otherwise.sample", 2, 93, "a number from 0 to 1")),
+    "a sample of stakes that are none": (AUDITED.format("sample: {hihg: 1}"), ("tools.a.otherwise.sample.hihg", 2, 94, "did you mean high?")),
+    "a sample below nothing": (AUDITED.format("sample: {low: -0.1}"), ("tools.a.otherwise.sample.low", 2, 99, "greater than or equal to 0")),
+    "a negative count of new ones": (AUDITED.format("new_until: -1"), ("tools.a.otherwise.new_until", 2, 96, "greater than or equal to 0")),
+    "a term of a review in an audit": (AUDITED.format("use_within: 1h"), ("tools.a.otherwise.use_within", 2, 85, "it has run before anybody looks")),
+    "a timeout of an audit": (AUDITED.format("on_timeout: deny"), ("tools.a.otherwise.on_timeout", 2, 85, "it has run before anybody looks")),
+    "an audit that records": (AUDITED.format("record: true"), ("tools.a.otherwise.record", 2, 85, "always recorded")),
+    "an unknown queue of an audit": (AUDITED.format("queue: q"), ("tools.a.otherwise.queue", 2, 92, "unknown queue q")),
+    "a sample of an allow": ("version: 1\ntools: {a: {otherwise: {then: allow, sample: 1}}}", ("tools.a.otherwise.sample", 2, 38, "nobody looks afterwards")),
+    "a flag of a review": ("version: 1\ntools: {a: {otherwise: {then: review, on_flag: alert}}}", ("tools.a.otherwise.on_flag", 2, 39, "nobody looks afterwards")),
     "bad CEL": ('version: 1\ntools:\n  a:\n    rules:\n      - {when: "args.x >", then: deny}', ("tools.a.rules.0.when", 5, 25, "mismatched input")),
     "bad CEL in plain text": ("version: 1\ntools:\n  a:\n    rules:\n      - when: foo == 1\n        then: deny", ("tools.a.rules.0.when", 5, 15, "undeclared reference to 'foo'")),
     "a static type error": ("version: 1\ntools:\n  a:\n    rules:\n      - when: tool == 5\n        then: deny", ("tools.a.rules.0.when", 5, 20, "no matching overload")),

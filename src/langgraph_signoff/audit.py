@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from langgraph_signoff import law
+from langgraph_signoff.choices import wrong_choice
 from langgraph_signoff.desk import to_row
 from langgraph_signoff.entries import hash_contents, hash_entry
 from langgraph_signoff.errors import LedgerError, StaleTicket
@@ -222,13 +223,16 @@ def _wrong_row(ledger: Ledger, row: Row, policies: _Policies) -> Iterator[str]:
         if not history:
             yield f"ticket {row.id!s:.12} has a standing but no entries: they were removed"
             return
-        expected = to_row(law.recorded(history))
+        case = law.recorded(history)
+        expected = to_row(case)
         named = dict.fromkeys(e.body["ruling"]["policy_version"] for e in history if "ruling" in e.body)
+        choices = list(wrong_choice(ledger, case, history))
     except LedgerError:
         raise
     except Exception as error:  # whatever a changed entry makes of its reader
         yield f"ticket {row.id!s:.12} cannot be read: {error!r}"
         return
+    yield from choices
     for version in named:
         yield from policies.missing(version)
     if row != expected:

@@ -15,6 +15,7 @@ from langgraph_signoff.render import (
     answer_text,
     decision_lines,
     difference_text,
+    flag_text,
     headline,
     is_question,
     is_report,
@@ -36,6 +37,9 @@ _STANDING = {
     Standing.EXECUTED: _GREEN,
     Standing.ANSWERED: _GREEN,
     Standing.RUNNING: _BLUE,
+    Standing.UNDER_AUDIT: _BLUE,
+    Standing.CONFIRMED: _GREEN,
+    Standing.UNREVIEWED: _GREY,
 }
 _STATUS = {
     "completed": _GREEN,
@@ -124,6 +128,7 @@ def _facts(ticket: Ticket) -> list[tuple[str, str]]:
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),
         ("undone", rollback_text(ticket)),
+        ("a flag", flag_text(ticket)),
         ("options", ", ".join(ticket.options)),
     ]
     return [(name, text) for name, text in facts if text]

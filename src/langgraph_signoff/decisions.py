@@ -39,6 +39,17 @@ class Decisions(Office):
         step = lambda case: law.answer(case, say, value, self._people(case))  # noqa: E731  # a step of one line
         return to_ticket(self.desk.write(self._id(ticket), step))
 
+    def confirm(self, ticket: Ticket | str, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
+        """Says of the audit of an action that it was right. Raises a DecisionRefused that says why not."""
+        return self._decide(ticket, self._say(Verdict.CONFIRM, ticket, by, reason, if_digest))
+
+    def flag(self, ticket: Ticket | str, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
+        """Says of the audit of an action that it was wrong.
+
+        An alert goes onto the record at once; an undo, or the call of another tool, is what `follow_up` does.
+        """
+        return self._decide(ticket, self._say(Verdict.FLAG, ticket, by, reason, if_digest))
+
     def revise(
         self,
         ticket: Ticket | str,

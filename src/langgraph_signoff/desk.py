@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,13 +13,14 @@ from langgraph_signoff import law
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket, UnknownTicket
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, Row, Wake, link, stamp
-from langgraph_signoff.vocabulary import Action, Counts, Ruling, Standing, Verdict
+from langgraph_signoff.vocabulary import AUDITS, Action, Counts, Ruling, Standing, Verdict
 
 Clock = Callable[[], datetime]
 Step = Callable[[Case], list[Draft]]
 
 _MOST_READS = 100  # how often one call reads again when others keep writing first
 
+_PROPOSED = set(Standing) - set(AUDITS)
 _RAN = {Standing.RUNNING, Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT}
 _REFUSED = {
     Standing.DENIED,
@@ -134,7 +136,17 @@ class Desk:
         raise StaleTicket(ticket_id, history[-1].seq + 1)
 
     def erase(self, ticket_id: str, *, by: str, reason: str) -> Case:
-        """Erases what a ticket was about, for good; who did it and why stays. Raises TicketClosed if something may come of it."""
+        """Erases what a ticket was about, for good; who did it and why stays. Raises TicketClosed if something may come of it.
+
+        An action and its audit tell of the same: both are erased, whichever is named.
+        """
+        case = self.case(ticket_id)
+        action = self.case(case.about) if case.about else case
+        for each in [law.audit_id(action.id), action.id] if action.is_chosen else [action.id]:
+            case = self._erase(each, by, reason)
+        return case if case.id == ticket_id else self.case(ticket_id)
+
+    def _erase(self, ticket_id: str, by: str, reason: str) -> Case:
         for _ in range(_MOST_READS):
             self.write(ticket_id, _nothing)
             history = self.history(ticket_id)
@@ -182,8 +194,8 @@ class Desk:
         while rows := self.ledger.find(query):
             for row in rows:
                 try:
-                    self.write(row.id, _nothing)
-                    threads[row.thread_id] = None
+                    if self.write(row.id, _nothing).kind != "audit":
+                        threads[row.thread_id] = None
                 except LedgerCorrupt as error:
                     damage = damage or error
             # Onwards, not from the start: a clock that jumped back meanwhile leaves some of them as they are.
@@ -199,7 +211,7 @@ class Desk:
         """
         counts: dict[str, dict[str, int]] = {"proposed": {}, "ran": {}, "refused": {}}
         for tool, standing, count in self.ledger.tally(thread_id, message_id):
-            for name, kinds in (("proposed", set(Standing)), ("ran", _RAN), ("refused", _REFUSED)):
+            for name, kinds in (("proposed", _PROPOSED), ("ran", _RAN), ("refused", _REFUSED)):
                 if standing in kinds:
                     counts[name][tool] = counts[name].get(tool, 0) + count
         for tool in siblings:
@@ -216,14 +228,27 @@ class Desk:
     ) -> Entry:
         if not drafts:
             return last
-        entries = link(case.id, last, drafts, self.clock())
+        choice = self._choose(case, drafts)
+        entries = link(case.id, last, law.noted(drafts, choice) if choice else drafts, self.clock())
         law.advance(case, entries)
-        # A pending call waits for a person, and a comment changes nothing; after anything else its thread may go on, or
-        # have died while it did.
+        audits = [law.opened(case, entries[-1], choice)] if choice and choice.is_audited else []
+        # A pending call waits for a person, and neither a comment nor an audit changes anything for its thread; after
+        # anything else it may go on, or have died while it did.
         is_talk = all(draft.body.get("verdict") == Verdict.COMMENT for draft in drafts)
-        wakes = [] if is_talk or case.standing is Standing.PENDING else [_wake(case, entries[-1])]
-        self.ledger.append(entries, [to_row(case)], policies, wakes, ends)
+        is_still = is_talk or case.standing is Standing.PENDING or case.kind == "audit"
+        wakes = [] if is_still else [_wake(case, entries[-1])]
+        rows = [to_row(each) for each in (case, *(law.recorded([audit]) for audit in audits))]
+        # The audit opens with the outcome, in one transaction: nothing that ran can miss its choice.
+        self.ledger.append([*entries, *audits], rows, policies, wakes, ends)
         return entries[-1]
+
+    def _choose(self, case: Case, drafts: Sequence[Draft]) -> law.Choice | None:
+        audit = case.ruling.audit if case.ruling.mode == "allow" else None
+        if audit is None or case.choice or case.erased or not law.is_run(drafts[-1]):
+            return None
+        secret = self.ledger.secret() or self.ledger.keep_secret(secrets.token_bytes(32))
+        earlier = self.ledger.audited(law.entry_of(case.ruling.rule), case.opening["tool"], audit.new_until)
+        return law.choose(audit, drawn=law.draw(secret, case.id), earlier=earlier)
 
 
 def to_row(case: Case) -> Row:
@@ -248,7 +273,8 @@ def to_row(case: Case) -> Row:
         previous=case.previous,
         round=case.rounds,
         reviewed=case.ruling.mode == "review",
-        told=case.told_unknown,
+        told=case.told_unknown or case.followed,
+        audited=law.entry_of(case.ruling.rule) if case.kind == "audit" else "",
     )
 
 

@@ -62,7 +62,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Where a ticket stands, for lists. `due_at` is when silence changes that, None if it never does."""
+    """Where a ticket stands, for lists. `due_at` is when silence changes that, None if it never does.
+
+    `told`: whether what came of it has been said where somebody waits for it. `audited`: of an audit, the policy's entry.
+    """
 
     id: str
     thread_id: str
@@ -82,6 +85,7 @@ class Row:
     round: int
     reviewed: bool
     told: bool
+    audited: str = ""
 
 
 @dataclass(frozen=True, slots=True)

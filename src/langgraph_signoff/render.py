@@ -18,6 +18,8 @@ _SAID = {
     Verdict.REVISE: "revised",
     Verdict.ANSWER: "answered",
     Verdict.COMMENT: "said",
+    Verdict.CONFIRM: "confirmed",
+    Verdict.FLAG: "flagged",
 }
 
 LABEL_WIDTH = 10  # columns of the labels of `ticket_lines`
@@ -56,6 +58,9 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),
         ("undone", rollback_text(ticket)),
+        ("about", f"ticket {ticket.about[:SHORT_ID]}" if ticket.about else ""),
+        ("audit", f"ticket {ticket.audit[:SHORT_ID]}" if ticket.audit else ""),
+        ("a flag", flag_text(ticket)),
         ("options", ", ".join(ticket.options)),
         ("digest", ticket.digest[:16] if ticket.options else ""),
     ]
@@ -146,16 +151,25 @@ def risk_text(risk: Risk) -> str:
 
 def needs_text(ticket: Ticket) -> str:
     """Who must say what; empty when nobody is asked."""
-    needs, is_doubt = ticket.requirements, ticket.standing is Standing.IN_DOUBT
+    needs = ticket.requirements
     if not ticket.options:
         return ""
-    is_asked = is_doubt or ticket.kind == "question"
-    several = counted(needs.approvals, "equal answer" if is_asked else "approval")
-    parts = [f"{'1 answer' if is_doubt or (is_asked and needs.approvals == 1) else several} by {_reviewers(needs)}"]
+    is_doubt, is_asked = ticket.standing is Standing.IN_DOUBT, ticket.kind in ("question", "audit")
+    noun = {"question": "equal answer", "audit": "confirmation"}.get(ticket.kind, "approval")
+    is_one_answer = is_doubt or (ticket.kind == "question" and needs.approvals == 1)
+    parts = [f"{'1 answer' if is_one_answer else counted(needs.approvals, noun)} by {_reviewers(needs)}"]
     parts += ["not the requester"] if needs.not_requester else []
     parts += ["with a reason"] if needs.reason == "required" else []
-    parts += [] if is_asked else [f"to be used within {format_duration(needs.use_within)}"]
+    parts += [] if is_doubt or is_asked else [f"to be used within {format_duration(needs.use_within)}"]
     return ", ".join(parts)
+
+
+def flag_text(ticket: Ticket) -> str:
+    """What a flag would set off."""
+    if ticket.on_flag is None or not ticket.options:
+        return ""
+    calls = f"calls {ticket.on_flag.tool}" if ticket.on_flag.tool else "alerts"
+    return "undoes it" if ticket.on_flag.undo else calls
 
 
 def _reviewers(requirements: Requirements) -> str:

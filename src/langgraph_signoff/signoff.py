@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from langgraph_signoff.decisions import Decisions
@@ -39,15 +40,17 @@ class Signoff(Gates, Decisions):
         self, *, queue: str | None = None, thread_id: str | None = None, tool: str | None = None, limit: int = 50
     ) -> list[Ticket]:
         """Tickets that wait for a decision, most urgent first; overdue ones are not among them."""
-        query = Query(
-            standings=(Standing.PENDING,),
-            queue=queue,
-            thread_id=thread_id,
-            tool=tool,
-            due_after=stamp(self.desk.clock()),
-            limit=limit,
-        )
-        return [ticket for ticket in self.find(query) if ticket.standing is Standing.PENDING]
+        return self._waiting(Query((Standing.PENDING,), queue=queue, thread_id=thread_id, tool=tool, limit=limit))
+
+    def audits(
+        self, *, queue: str | None = None, thread_id: str | None = None, tool: str | None = None, limit: int = 50
+    ) -> list[Ticket]:
+        """Actions that have run and wait for a look, most urgent first, each as the ticket of its audit."""
+        return self._waiting(Query((Standing.UNDER_AUDIT,), queue=queue, thread_id=thread_id, tool=tool, limit=limit))
+
+    def _waiting(self, query: Query) -> list[Ticket]:
+        now = stamp(self.desk.clock())
+        return [t for t in self.find(replace(query, due_after=now)) if t.standing in query.standings]
 
     def in_doubt(self, *, thread_id: str | None = None, limit: int = 50) -> list[Ticket]:
         """Tickets whose runner died, until somebody says what happened."""

@@ -63,6 +63,9 @@ def to_ticket(case: Case) -> Ticket:
         outcome=_outcome(case.outcome, hush),
         rollback=case.rollback,
         erased=case.erased,
+        about=case.about,
+        audit=law.audit_id(case.id) if case.is_chosen else "",
+        on_flag=case.ruling.audit.on_flag if case.about and case.ruling.audit else None,
     )
 
 
@@ -106,6 +109,8 @@ def options(case: Case) -> tuple[str, ...]:
     """What a reviewer can do with a ticket that stands so."""
     if case.standing is Standing.IN_DOUBT:
         return ("happened", "did_not_happen", "give_up")
+    if case.standing is Standing.UNDER_AUDIT:
+        return ("confirm", "flag")
     if case.standing is not Standing.PENDING or case.erased:
         return ()
     return ("answer" if case.kind == "question" else "approve", "reject", "revise")

@@ -36,9 +36,9 @@ class Risk(Word):
     stakes: Literal["low", "medium", "high"] | None = None
 
 
-Kind = Literal["tool", "node", "undo", "outcome", "question"]
-"""What an action is: the call of a tool, the run of a node or task, the undoing of one of them, all that a run has done, or a
-question to a person."""
+Kind = Literal["tool", "node", "undo", "outcome", "question", "audit"]
+"""What a ticket is about: the call of a tool, the run of a node or task, the undoing of one of them, all that a run has done, a
+question to a person, or a look at one action that has run."""
 
 
 class Action(Word):
@@ -99,6 +99,24 @@ class Requirements(Word):
     priority: int = 0
 
 
+class OnFlag(Word):
+    """What a flag sets off besides the entry that says so: the undo that the tool declares, or the call of another tool."""
+
+    undo: bool = False
+    tool: str = Field(default="", max_length=200, description="The tool to call; it is gated like any other.")
+    args: dict[str, Json] = Field(
+        default_factory=dict, description="What to call it with; may quote the action and the flag."
+    )
+
+
+class Audit(Word):
+    """How an action that runs at once is chosen to be looked at afterwards, and what a flag sets off."""
+
+    sample: float = Field(default=1.0, description="The share that is chosen, 0 to 1, of actions with these stakes.")
+    new_until: int = Field(default=20, description="How many actions of a tool are all chosen before it is sampled.")
+    on_flag: OnFlag = OnFlag()
+
+
 class Ruling(Word):
     """What the policy says of an action, by which rule of which policy version."""
 
@@ -117,6 +135,7 @@ class Ruling(Word):
     )
     describe: str = ""
     redact: tuple[str, ...] = ()
+    audit: Audit | None = Field(default=None, description="Only beside allow, once and record.")
 
     @property
     def needs_record(self) -> bool:
@@ -149,6 +168,8 @@ class Verdict(StrEnum):
     REVISE = "revise"
     ANSWER = "answer"
     COMMENT = "comment"
+    CONFIRM = "confirm"
+    FLAG = "flag"
 
 
 class Answer(StrEnum):
@@ -175,6 +196,10 @@ class Standing(StrEnum):
     IN_DOUBT = "in_doubt"
     DENIED = "denied"
     ANSWERED = "answered"
+    UNDER_AUDIT = "under_audit"
+    CONFIRMED = "confirmed"
+    FLAGGED = "flagged"
+    UNREVIEWED = "unreviewed"
 
     @property
     def is_final(self) -> bool:
@@ -182,7 +207,10 @@ class Standing(StrEnum):
         return self not in _OPEN
 
 
-_OPEN = frozenset({Standing.PENDING, Standing.APPROVED, Standing.RUNNING, Standing.IN_DOUBT})
+_OPEN = frozenset({Standing.PENDING, Standing.APPROVED, Standing.RUNNING, Standing.IN_DOUBT, Standing.UNDER_AUDIT})
+
+AUDITS = (Standing.UNDER_AUDIT, Standing.CONFIRMED, Standing.FLAGGED, Standing.UNREVIEWED)
+"""How the audit of an action can stand; nothing else stands so."""
 
 
 class Decision(Word):
@@ -317,6 +345,9 @@ class Ticket(Word):
     outcome: Outcome | None = None
     rollback: Rollback | None = Field(default=None, description="What came of undoing what a rejected run had done.")
     erased: bool = False
+    about: str = Field(default="", description="Of an audit: the ticket of the action that it looks at.")
+    audit: str = Field(default="", description="Of an action that was chosen for one: the ticket of its audit.")
+    on_flag: OnFlag | None = Field(default=None, description="Of an audit: what a flag sets off.")
 
     @property
     def seen(self) -> str:
@@ -350,7 +381,7 @@ Probe = Callable[[CurrentAction], Happened | Answer | None]
 """Asked whether a call whose runner died has happened: `Happened(result)`, `Answer.DID_NOT_HAPPEN`, or None for unknown."""
 
 
-_NOT_SHOWN = {"standing", "seq", "decisions", "approved_by", "outcome", "rollback", "erased", "options"}
+_NOT_SHOWN = {"standing", "seq", "decisions", "approved_by", "outcome", "rollback", "erased", "options", "audit"}
 
 
 class Run(Word):

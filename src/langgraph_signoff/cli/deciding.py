@@ -1,4 +1,4 @@
-"""`approve`, `reject`, `revise`, `answer`, `comment`, `withdraw`, `settle`, `erase`: what a person says goes on record, and wakes nobody."""
+"""`approve`, `reject`, `revise`, `answer`, `confirm`, `flag`, `comment`, `withdraw`, `settle`, `erase`: what a person says goes on record, and wakes nobody."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from langgraph_signoff.cli.options import REASON, TICKET
 from langgraph_signoff.cli.shell import Shell, read_json, read_object
 from langgraph_signoff.errors import IncompleteDecision
 from langgraph_signoff.render import SHORT_ID, printable
-from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Standing, Ticket
+from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Ticket
 
 DIGEST = Annotated[
     str | None,
@@ -106,6 +106,25 @@ def revise(
     _tell(shell, shell.signoff.revise(seen, by=shell.by, args=change, reason=reason, if_digest=named))
 
 
+def confirm(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON = "") -> None:
+    """Say that an action under audit was right.
+
+    Name what you saw with --digest, as `show` prints it; on a terminal you are shown the ticket and asked instead.
+    """
+    seen = shell.signoff.ticket(ticket)
+    named = _named(shell, seen, digest, question=f"Confirm it as {shell.by}?")
+    reason = _reason(shell, seen, reason)
+    _tell(shell, shell.signoff.confirm(seen, by=shell.by, reason=reason, if_digest=named))
+
+
+def flag(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON = "") -> None:
+    """Say that an action under audit was wrong, and set off what the policy wants then."""
+    seen = shell.signoff.ticket(ticket)
+    named = _named(shell, seen, digest) if digest is not None else None
+    reason = _reason(shell, seen, reason)
+    _tell(shell, shell.signoff.flag(seen, by=shell.by, reason=reason, if_digest=named))
+
+
 def comment(
     shell: Shell, ticket: TICKET, text: Annotated[str, typer.Argument(metavar="TEXT", help="What to note.")]
 ) -> None:
@@ -161,6 +180,7 @@ def settle(
 def register(app: typer.Typer) -> None:
     """Adds these commands."""
     bodies: dict[str, Body] = {"approve": approve, "reject": reject, "revise": revise, "answer": answer}
+    bodies |= {"confirm": confirm, "flag": flag}
     bodies |= {"comment": comment, "withdraw": withdraw, "settle": settle, "erase": erase}
     for name, body in bodies.items():
         command(app, name, *DECIDES)(body)
@@ -217,11 +237,12 @@ def _said(ticket: Ticket, shell: Shell) -> str:
     call = f"{ticket.id[:SHORT_ID]}  {ticket.standing}  {ticket.tool}, by {shell.by}"
     if ticket.erased:
         return f"{call}; erased"
-    if ticket.standing is not Standing.PENDING:
-        return f"{call}\n{_next(ticket, shell)}"
+    if not ticket.options:
+        return call if ticket.about else f"{call}\n{_next(ticket, shell)}"
     if ticket.kind == "question":
         return f"{call}; it takes {ticket.requirements.approvals} equal answers, and waits for somebody else"
-    return f"{call}; {len(ticket.approved_by)} of {ticket.requirements.approvals} approvals, it waits for somebody else"
+    verb, count = ("confirmations" if ticket.about else "approvals"), len(ticket.approved_by)
+    return f"{call}; {count} of {ticket.requirements.approvals} {verb}, it waits for somebody else"
 
 
 def _next(ticket: Ticket, shell: Shell) -> str:

@@ -14,7 +14,7 @@ from langgraph_signoff.cli.command import READS, command
 from langgraph_signoff.cli.options import TICKET
 from langgraph_signoff.cli.shell import Shell
 from langgraph_signoff.liveness import pid_of
-from langgraph_signoff.render import patch_lines
+from langgraph_signoff.render import SHORT_ID, patch_lines
 from langgraph_signoff.view import words_of
 
 
@@ -52,7 +52,11 @@ def _deed(entry: dict[str, Any]) -> str:
     body = entry["body"]
     match entry["kind"]:
         case "opened":
-            return f"opened  {body['tool']}: {_ruled(body['ruling'])}"
+            of = f"audit of ticket {body['about'][:SHORT_ID]}, " if body.get("about") else ""
+            return f"opened  {of}{body['tool']}: {_ruled(body['ruling'])}"
+        case "executed" | "failed" if "audit" in body:
+            by = f" by {body['by']}" if body.get("by") else ""
+            return f"{entry['kind']}{by} ({law.Choice(**body['audit']).words})"
         case "amended":
             return f"amended  it would run with other arguments than were shown: {_ruled(body['ruling'])}"
         case "decided":
@@ -75,4 +79,5 @@ def _deed(entry: dict[str, Any]) -> str:
 
 
 def _ruled(ruling: dict[str, Any]) -> str:
-    return f"{ruling['mode']} ({ruling['reason_code']}, {ruling['rule']})"
+    mode = "audit" if ruling.get("audit") else ruling["mode"]
+    return f"{mode} ({ruling['reason_code']}, {ruling['rule']})"

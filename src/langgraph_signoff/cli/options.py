@@ -26,7 +26,8 @@ def _open_tickets(place: Path, incomplete: str) -> list[tuple[str, str]]:
     from langgraph_signoff.vocabulary import Standing
 
     ledger = Shell(ledger=place).signoff.ledger
-    rows = ledger.find(Query(standings=(Standing.PENDING, Standing.IN_DOUBT, Standing.APPROVED), limit=_MOST_SHOWN))
+    waiting = (Standing.PENDING, Standing.IN_DOUBT, Standing.APPROVED, Standing.UNDER_AUDIT)
+    rows = ledger.find(Query(standings=waiting, limit=_MOST_SHOWN))
     return [
         (row.id[:SHORT_ID] if len(incomplete) <= SHORT_ID else row.id, printable(f"{row.standing} {row.tool}"))
         for row in rows

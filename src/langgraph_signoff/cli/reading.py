@@ -15,8 +15,8 @@ from langgraph_signoff.cli.options import TICKET
 from langgraph_signoff.cli.shell import Shell
 from langgraph_signoff.errors import UnknownTicket
 from langgraph_signoff.justification import to_markdown
-from langgraph_signoff.ledger import Query
-from langgraph_signoff.render import SHORT_ID, is_report
+from langgraph_signoff.ledger import Query, stamp
+from langgraph_signoff.render import SHORT_ID, counted, is_report
 from langgraph_signoff.vocabulary import Standing, Ticket
 
 if TYPE_CHECKING:
@@ -26,7 +26,11 @@ WAITS = (Standing.PENDING, Standing.IN_DOUBT)
 _STANDINGS = f"Only what stands so, may be given again: {', '.join(Standing)}. [{', '.join(WAITS)}]"
 
 # Time alone turns the one into the other, and nobody may have written it down yet.
-_ON_RECORD_AS = {Standing.EXPIRED: Standing.PENDING, Standing.LAPSED: Standing.APPROVED}
+_ON_RECORD_AS = {
+    Standing.EXPIRED: Standing.PENDING,
+    Standing.LAPSED: Standing.APPROVED,
+    Standing.UNREVIEWED: Standing.UNDER_AUDIT,
+}
 
 
 def list_tickets(
@@ -35,11 +39,13 @@ def list_tickets(
     thread: Annotated[str | None, typer.Option(metavar="T", help="Only this thread.")] = None,
     tool: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tool.")] = None,
     standing: Annotated[list[Standing] | None, typer.Option(metavar="STANDING", help=_STANDINGS)] = None,
+    audits: Annotated[bool, typer.Option("--audits", help="What has run and waits for a look.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Whatever its standing, denied calls too.")] = False,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many.")] = 50,
 ) -> None:
     """What waits for a person, most urgent first."""
-    wanted = tuple(Standing) if everything and not standing else tuple(standing or WAITS)
+    waits = (Standing.UNDER_AUDIT,) if audits else WAITS
+    wanted = tuple(Standing) if everything and not standing else tuple(standing or waits)
     query = Query(_recorded_as(wanted), queue=queue, thread_id=thread, tool=tool, limit=min(limit + 1, 500))
     found = list(islice(_find(shell.signoff, query, wanted), limit + 1))
     now = shell.signoff.desk.clock()
@@ -47,6 +53,19 @@ def list_tickets(
         shell.tell(found[:limit], str)
     else:
         screen.show_list(found[:limit], now=now, more=len(found) > limit, filtered=wanted != WAITS)
+        if wanted == WAITS:
+            _hint(shell.signoff)
+
+
+def _hint(signoff: Signoff) -> None:
+    found = len(signoff.ledger.find(Query((Standing.UNDER_AUDIT,), due_after=stamp(signoff.desk.clock()), limit=100)))
+    if found:
+        count = (
+            "100 or more actions wait"
+            if found == 100
+            else f"{counted(found, 'action')} {'waits' if found == 1 else 'wait'}"
+        )
+        print(f"{count} for a look: signoff list --audits")
 
 
 def _recorded_as(wanted: tuple[Standing, ...]) -> tuple[str, ...]:

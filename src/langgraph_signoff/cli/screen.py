@@ -34,6 +34,9 @@ _COLOURS = {
     Standing.EXECUTED: "green",
     Standing.ANSWERED: "green",
     Standing.RUNNING: "blue",
+    Standing.UNDER_AUDIT: "blue",
+    Standing.CONFIRMED: "green",
+    Standing.UNREVIEWED: "dim",
 }
 
 

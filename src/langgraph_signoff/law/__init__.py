@@ -1,5 +1,6 @@
 """Review: what a ticket's history permits, who may decide, and what time does. Pure."""
 
+from langgraph_signoff.law.audits import Choice, audit_id, choose, draw, entry_of, is_run, noted, opened
 from langgraph_signoff.law.case import Case, Claim
 from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
 from langgraph_signoff.law.history import advance, fold, recorded, standing
@@ -27,6 +28,7 @@ __all__ = [
     "HALTS",
     "STRICTNESS",
     "Case",
+    "Choice",
     "Claim",
     "Edit",
     "Halt",
@@ -36,14 +38,21 @@ __all__ = [
     "Scope",
     "advance",
     "answer",
+    "audit_id",
+    "choose",
     "comment",
     "decide",
+    "draw",
+    "entry_of",
     "erase",
     "fold",
     "halt",
     "halts",
     "hear",
+    "is_run",
     "is_secret",
+    "noted",
+    "opened",
     "permitted",
     "recorded",
     "release",

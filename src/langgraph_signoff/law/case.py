@@ -18,6 +18,8 @@ from langgraph_signoff.vocabulary import (
     Verdict,
 )
 
+_NOT_FOR = (Verdict.REJECT, Verdict.FLAG, Verdict.ANSWER)
+
 
 @dataclass(slots=True)
 class Claim:
@@ -65,12 +67,14 @@ class Case:
     erasure: str = ""
     decisions: list[Decision] = field(default_factory=list)
     gone: frozenset[str] = frozenset()
+    choice: dict[str, Any] = field(default_factory=dict)
+    followed: bool = False
 
     @property
     def expires_at(self) -> datetime | None:
         """When silence changes the standing, None if it never does."""
         match self.standing:
-            case Standing.PENDING:
+            case Standing.PENDING | Standing.UNDER_AUDIT:
                 return self.due_at
             case Standing.APPROVED if self.ruling.mode == "review" and self.approved_at:
                 return self.approved_at + self.requirements.use_within
@@ -85,7 +89,7 @@ class Case:
 
     @property
     def kind(self) -> Kind:
-        """What is proposed: the call of a tool, the run of a node."""
+        """What it is about."""
         return self.opening["kind"]  # type: ignore[no-any-return]  # written by the desk, from an action
 
     @property
@@ -115,7 +119,17 @@ class Case:
     @property
     def approvers(self) -> tuple[str, ...]:
         """Whose approval of this generation counts."""
-        return tuple(by for by, verdict in self.verdicts().items() if verdict not in (Verdict.REJECT, Verdict.ANSWER))
+        return tuple(by for by, verdict in self.verdicts().items() if verdict not in _NOT_FOR)
+
+    @property
+    def about(self) -> str:
+        """Of an audit: the id of its action's ticket; else empty."""
+        return str(self.opening.get("about", ""))
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether its action was chosen to be looked at after it had run."""
+        return bool(self.choice) and self.choice["why"] != "not_sampled"
 
     def to_action(self) -> Action:
         """The action as it was proposed; what erasing took away is empty."""

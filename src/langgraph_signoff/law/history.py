@@ -52,6 +52,8 @@ def _by_silence(case: Case) -> None:
     match case.standing:
         case Standing.PENDING:
             case.standing = Standing.EXPIRED
+        case Standing.UNDER_AUDIT:
+            case.standing = Standing.UNREVIEWED
         case Standing.APPROVED:
             case.standing = Standing.LAPSED
         case Standing.IN_DOUBT:
@@ -73,7 +75,7 @@ def _opened(entry: Entry) -> Case:
     (body, ruling), contents = _opening(entry.body_json), entry.contents
     at = moment(entry.at)
     action = contents.get("action", {})
-    standing = _FIRST_STANDING[ruling.mode]
+    standing = Standing.UNDER_AUDIT if body["kind"] == "audit" else _FIRST_STANDING[ruling.mode]
     return Case(
         id=entry.stream,
         standing=standing,
@@ -96,6 +98,7 @@ def _opened(entry: Entry) -> Case:
         siblings=tuple(contents.get("siblings", ())),
         notes=tuple(contents.get("notes", ())),
         approved_at=at if standing is Standing.APPROVED else None,
+        outcome=Outcome(**body["outcome"], **contents.get("outcome", {})) if "outcome" in body else None,
     )
 
 
@@ -113,10 +116,10 @@ def _decided(case: Case, entry: Entry) -> None:
         }
     )
     case.decisions.append(decision)
-    if case.standing is not Standing.PENDING:
+    if case.standing not in (Standing.PENDING, Standing.UNDER_AUDIT):
         return
     match decision.verdict:
-        case Verdict.APPROVE | Verdict.REJECT:
+        case Verdict.APPROVE | Verdict.REJECT | Verdict.CONFIRM | Verdict.FLAG:
             case.gone = frozenset(body.get("gone", ()))
             _count(case)
         case Verdict.ANSWER:
@@ -156,11 +159,12 @@ def _next_generation(case: Case, entry: Entry) -> None:
 
 
 def _count(case: Case) -> None:
-    verdicts = list(case.verdicts().values())
-    if verdicts.count(Verdict.REJECT) >= case.requirements.rejections:
-        case.standing, case.why = Standing.REJECTED, case.decisions[-1].reason
+    objections = [verdict for verdict in case.verdicts().values() if verdict in (Verdict.REJECT, Verdict.FLAG)]
+    is_audit = case.kind == "audit"
+    if len(objections) >= case.requirements.rejections:
+        case.standing, case.why = Standing.FLAGGED if is_audit else Standing.REJECTED, case.decisions[-1].reason
     elif case.kind != "question" and len(case.approvers) >= case.requirements.approvals:
-        case.standing, case.approved_at = Standing.APPROVED, case.at
+        case.standing, case.approved_at = Standing.CONFIRMED if is_audit else Standing.APPROVED, case.at
 
 
 def _ended(case: Case, entry: Entry) -> None:
@@ -185,20 +189,29 @@ def _suspended(case: Case, entry: Entry) -> None:
 
 
 def _outcome(case: Case, entry: Entry) -> None:
-    body, contents = entry.body, entry.contents
+    body = entry.body
+    case.choice = case.choice or body.get("audit", {})
+    if case.standing.is_final and not case.ruling.only_records:
+        return
     # An outcome that comes late settles the doubt, also when somebody has just said that it did not happen. When another
     # attempt is under way it has no effect: that one will have its own.
     if body["attempt"] < case.attempts or case.standing is Standing.PENDING:
         return
-    case.standing, case.result = Standing(entry.kind), contents
-    case.outcome = Outcome(
-        standing=case.standing,
-        at=case.at,
-        result=contents.get("rendering"),
-        error=contents.get("error", ""),
-        attempt=body["attempt"],
-        by=body.get("by", ""),
-    )
+    case.standing, case.result = Standing(entry.kind), entry.contents
+    case.outcome = Outcome.model_validate(outcome_words(entry))
+
+
+def outcome_words(entry: Entry) -> dict[str, Any]:
+    """The outcome that an entry tells, as JSON."""
+    body, contents = entry.body, entry.contents
+    return {
+        "standing": entry.kind,
+        "at": entry.at,
+        "result": contents.get("rendering"),
+        "error": contents.get("error", ""),
+        "attempt": body["attempt"],
+        "by": body.get("by", ""),
+    }
 
 
 def _doubted(case: Case, entry: Entry) -> None:
@@ -232,12 +245,17 @@ def _rolled_back(case: Case, entry: Entry) -> None:
     case.rollback = Rollback(undone=entry.body["undone"], left=left)
 
 
-_AFTER_THE_END = frozenset({"decided", "erased", "rolled_back"})
+def _followed(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape for every step
+    case.followed = True
+
+
+_AFTER_THE_END = frozenset({"decided", "erased", "rolled_back", "executed", "failed", "alerted", "followed_up"})
 
 _STEPS: dict[str, Callable[[Case, Entry], None]] = {
     "decided": _decided,
     "amended": _next_generation,
     "expired": _ended,
+    "unreviewed": _ended,
     "lapsed": _ended,
     "withdrawn": _ended,
     "claimed": _claimed,
@@ -250,4 +268,6 @@ _STEPS: dict[str, Callable[[Case, Entry], None]] = {
     "told_unknown": _told,
     "erased": _erased,
     "rolled_back": _rolled_back,
+    "alerted": _followed,
+    "followed_up": _followed,
 }

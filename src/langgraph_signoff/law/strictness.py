@@ -34,7 +34,7 @@ def ruled_again(old: Ruling, new: Ruling) -> Ruling:
         return ruling
     # An allowed call asks for nothing: its requirements are nobody's words, and its queue is nobody's queue.
     asked = old.requirements if new.mode == "allow" else stricter(old.requirements, new.requirements)
-    return ruling.model_copy(update={"mode": "review", "requirements": asked})
+    return ruling.model_copy(update={"mode": "review", "requirements": asked, "audit": None})
 
 
 def permitted(permit: Ruling, ruling: Ruling, *, is_named: bool) -> Ruling:

@@ -16,6 +16,7 @@ from langgraph_signoff.errors import (
     TicketClosed,
     WrongVerdict,
 )
+from langgraph_signoff.law.audits import alerts, audit_id
 from langgraph_signoff.law.case import Case
 from langgraph_signoff.law.questions import fitting, is_same
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Requirements, Rollback, Ruling, Standing, Verdict
@@ -70,11 +71,13 @@ def decide(case: Case, say: Say, people: People) -> list[Draft]:
         raise RevisionRefused(
             f"this is round {case.rounds}, and the policy gives {case.requirements.max_revisions}; approve or reject it"
         )
-    return [_decided(case, say, people, _without(_gone(case, say, people)))]
+    drafts = [_decided(case, say, people, _without(_gone(case, say, people)))]
+    return drafts + alerts(case, drafts)
 
 
 def answer(case: Case, say: Say, value: Any, people: People) -> list[Draft]:
     """What an answer adds to a question's history: it is answered once as many people as must approve have said the same."""
+    _fitting(case, say.verdict)
     if case.kind != "question":
         raise WrongVerdict(f"ticket {case.id[:12]} asks nothing; approve, reject or revise it")
     hear(case, say, people)
@@ -133,6 +136,7 @@ _FIRST = {
     Standing.APPROVED: "withdraw it",
     Standing.RUNNING: "let it finish",
     Standing.IN_DOUBT: "settle it",
+    Standing.UNDER_AUDIT: "confirm or flag it",
 }
 
 
@@ -176,6 +180,8 @@ def silence(case: Case, now: datetime) -> list[Draft]:
     match case.standing:
         case Standing.PENDING:
             return [Draft("expired", {})]
+        case Standing.UNDER_AUDIT:
+            return [Draft("unreviewed", {})]
         case Standing.APPROVED:
             return [Draft("lapsed", {})]
     return [Draft("told_unknown", {})]
@@ -188,7 +194,8 @@ def names_digest(given: str, digest: str) -> bool:
 
 def hear(case: Case, say: Say, people: People) -> None:
     """Checks who speaks, about what, and when. Raises the `DecisionRefused` that says why not, if that is all it takes."""
-    _pending(case)
+    _fitting(case, say.verdict)
+    _waiting(case)
     if case.kind == "question" and say.verdict is Verdict.APPROVE:
         raise WrongVerdict(f"ticket {case.id[:12]} is a question: nothing of it would run; answer it, or reject it")
     _named(say, people)
@@ -210,17 +217,40 @@ def hear(case: Case, say: Say, people: People) -> None:
         )
 
 
-def _pending(case: Case) -> None:
+def _fitting(case: Case, verdict: Verdict) -> None:
+    is_audit = case.kind == "audit"
+    if is_audit == (verdict in _AFTERWARDS):
+        return
+    if is_audit:
+        raise WrongVerdict(f"ticket {case.id[:12]} is the audit of what has already run; confirm or flag it")
+    then = f"; its audit is ticket {audit_id(case.id)[:12]}" if case.is_chosen else ""
+    raise WrongVerdict(f"ticket {case.id[:12]} is no audit; confirm and flag are for audits only{then}")
+
+
+_AFTERWARDS = (Verdict.CONFIRM, Verdict.FLAG)
+
+
+def _waiting(case: Case) -> None:
     if case.erased:
         raise TicketClosed(f"what ticket {case.id[:12]} was about has been erased; withdraw it")
-    if case.standing is not Standing.PENDING:
+    if case.standing not in (Standing.PENDING, Standing.UNDER_AUDIT):
         raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}{_by(case)}; it takes no decision")
 
 
 def _by(case: Case) -> str:
-    if case.standing not in (Standing.APPROVED, Standing.REJECTED, Standing.RETURNED, Standing.ANSWERED):
+    if case.standing not in _SAID:
         return ""
     return next((f" by {d.by}" for d in reversed(case.decisions) if d.verdict is not Verdict.COMMENT), "")
+
+
+_SAID = (
+    Standing.APPROVED,
+    Standing.REJECTED,
+    Standing.RETURNED,
+    Standing.ANSWERED,
+    Standing.CONFIRMED,
+    Standing.FLAGGED,
+)
 
 
 def _in_doubt(case: Case) -> None:

@@ -26,6 +26,7 @@ class Query:
     due_before: str | None = None
     due_after: str | None = None
     reviewed: bool | None = None
+    told: bool | None = None
     limit: int = 50
     after: Row | None = None
 
@@ -70,6 +71,15 @@ class Ledger(Protocol):
 
     def tally(self, thread_id: str, message_id: str) -> list[tuple[str, str, int]]:
         """How often each tool stands how in a thread, one message left out: (tool, standing, count)."""
+
+    def audited(self, entry: str, tool: str, most: int) -> int:
+        """How many actions of a tool, run under an entry of the policy, were chosen for an audit; at most `most`."""
+
+    def secret(self) -> bytes:
+        """What keeps the choice of audits from being predicted, empty before the first; to be shown to nobody."""
+
+    def keep_secret(self, secret: bytes) -> bytes:
+        """Keeps a secret durably, unless there is one; the one that is there, the same for all."""
 
     def policy(self, version: str) -> str | None:
         """The policy document that was stored under a version."""

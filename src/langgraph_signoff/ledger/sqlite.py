@@ -61,6 +61,11 @@ READ_WAKE = "SELECT thread_id, entry, since FROM wakes WHERE thread_id = ?"
 DROP_WAKE = "DELETE FROM wakes WHERE thread_id = ? AND entry = ?"
 FIND_IDS = "SELECT id FROM standings WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
 TALLY = "SELECT tool, standing, count(*) FROM standings WHERE thread_id = ? AND message_id <> ? GROUP BY tool, standing"
+COUNT_AUDITED = (
+    "SELECT count(*) FROM (SELECT 1 FROM standings WHERE audited <> '' AND audited = ? AND tool = ? LIMIT ?)"
+)
+READ_SECRET = "SELECT value FROM secrets WHERE name = 'audits'"
+ADD_SECRET = "INSERT OR IGNORE INTO secrets (name, value) VALUES ('audits', ?)"
 READ_ROWS = f"SELECT {_ROW} FROM standings WHERE id IN (SELECT value FROM json_each(?))"
 READ_ALL_ROWS = f"SELECT {_ROW} FROM standings WHERE id > ? ORDER BY id LIMIT 1000"
 REPLACE_ROW = f"INSERT OR REPLACE INTO standings ({_ROW}) VALUES ({', '.join('?' * len(fields(Row)))})"
@@ -151,6 +156,20 @@ class SqliteLedger:
     def tally(self, thread_id: str, message_id: str) -> list[tuple[str, str, int]]:
         """How often each tool stands how in a thread, one message left out."""
         return self._read(TALLY, (thread_id, message_id))
+
+    def audited(self, entry: str, tool: str, most: int) -> int:
+        """How many actions of a tool were chosen for an audit; stops counting at `most`."""
+        return int(self._read(COUNT_AUDITED, (entry, tool, most))[0][0])
+
+    def secret(self) -> bytes:
+        """The secret of this ledger, empty before the first."""
+        found = self._read(READ_SECRET, ())
+        return bytes(found[0][0]) if found else b""
+
+    def keep_secret(self, secret: bytes) -> bytes:
+        """Keeps this secret, unless there is one; the one that is there."""
+        self._read(ADD_SECRET, (secret,))
+        return self.secret()
 
     def policy(self, version: str) -> str | None:
         """The policy document of a version."""
@@ -306,7 +325,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _row(values: tuple[Any, ...]) -> Row:
-    return Row(*(*values[:-2], bool(values[-2]), bool(values[-1])))
+    return Row(*(*values[:-3], bool(values[-3]), bool(values[-2]), values[-1]))
 
 
 def _conditions(query: Query, *more: str | int) -> tuple[str, list[object]]:
@@ -319,6 +338,7 @@ def _conditions(query: Query, *more: str | int) -> tuple[str, list[object]]:
         ("thread_id", query.thread_id),
         ("tool", query.tool),
         ("reviewed", query.reviewed),
+        ("told", query.told),
     ):
         if value is not None:
             parts.append(f"{column} = ?")

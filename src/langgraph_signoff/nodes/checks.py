@@ -28,6 +28,7 @@ def check(graph: Graph) -> list[str]:
         found += _check_node(name, node)
         # The policy that rules there, whichever the caller has.
         found += gate.heart.policy.warnings(_tools(node.bound), _nodes(gate))
+        _check_undo(gate, _tools(node.bound))
     _check_outcome(graph)
     return found
 
@@ -44,6 +45,17 @@ def _check_outcome(graph: Graph) -> None:
                 f"the policy puts reviews of {', '.join(put_off)} (node {name!r}) off to the end of a run, and this graph has "
                 "no outcome review; add one, or write `supervision: tactical`"
             )
+
+
+def _check_undo(gate: GatedToolNode | Gating | Gate, tools: list[str]) -> None:
+    policy, undoings = gate.heart.policy, gate.heart.undoings
+    missing = [tool for tool in tools if policy.undoes(tool, kind="tool") and tool not in undoings]
+    missing += [node for node in _nodes(gate) if policy.undoes(node, kind="node") and node not in undoings]
+    if missing:
+        raise GraphRefused(
+            f"the policy says `undo: true` of {', '.join(missing)}, and no gate declares an undo for it; give undo= where it "
+            "is gated"
+        )
 
 
 def _check_node(name: str, node: Any) -> list[str]:

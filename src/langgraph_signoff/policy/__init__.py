@@ -113,6 +113,11 @@ class Policy:
         """Whether reviews of a tool's calls or a node's runs can wait for the outcome of the run, by its `supervision`."""
         return self._indexes[kind].rulebook(name).puts_off
 
+    def undoes(self, name: str, *, kind: Literal["tool", "node"]) -> bool:
+        """Whether the entry of a tool or node says that its gate declares an undo."""
+        index = self._indexes[kind]
+        return any(index.undoes(entry) for entry in index.entries(name)[:1])
+
     def names(self, name: str, *, kind: Ruled) -> bool:
         """Whether an entry of the section for this kind names it, or a pattern fits it."""
         return bool(self._indexes[kind].entries(name))
@@ -139,6 +144,9 @@ class Policy:
         for kind, names in known.items():
             for path, message in self._indexes[kind].strangers(names):
                 source.blame(path, message, key=True)
+            for path, name in self._indexes[kind].called():
+                if name not in known["tool"]:
+                    source.blame(path, f"calls {name}, but the graph has no such tool")
         countable = frozenset(questions).union(*known.values())
         for path, expression in self._expressions.items():
             for name in sorted(

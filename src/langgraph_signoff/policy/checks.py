@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from langgraph_signoff.policy.describe import describe_mistake, secret_path
-from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Terms, Then, Tool
+from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Sampling, Terms, Then, Tool
 from langgraph_signoff.policy.expressions import BadExpression, Expression, compile_expression
 from langgraph_signoff.policy.index import ANY_TOOL, requirements
 from langgraph_signoff.policy.loading import Path, Source
+from langgraph_signoff.policy.quoting import quote_mistake
 from langgraph_signoff.policy.shape import shaped
 
 RESERVED_CODES = ("policy_error", "unlisted_tool")
+
+_OF_AUDITS = (*Sampling.model_fields, "on_flag")
+_OF_REVIEWS = ("use_within", "on_timeout", "max_revisions", "reask")
 
 _NAME = re.compile(r"(?!.*\*\*)[^\s?\[\]{}]+")
 _GROUP = "group:"
@@ -78,9 +83,9 @@ class _Checker:
         if not _NAME.fullmatch(name):
             self._source.blame(path, "is no name; * is the only wildcard, and no two stand together", key=True)
         for number, rule in enumerate(tool.rules):
-            self._check_then(rule, (*path, "rules", number), name)
+            self._check_then(rule, (*path, "rules", number), tool, name)
             self._compile(rule, (*path, "rules", number, "when"))
-        self._check_then(tool.otherwise, (*path, "otherwise"), name)
+        self._check_then(tool.otherwise, (*path, "otherwise"), tool, name)
         self._check_reach(tool, path)
         if path[0] == "questions":
             self._check_question(tool, path)
@@ -95,32 +100,53 @@ class _Checker:
                 )
 
     def _check_question(self, question: Tool, path: Path) -> None:
-        for field in ("idempotent", "supervision"):
+        for field in ("idempotent", "supervision", "undo"):
             if field in question.model_fields_set:
                 self._source.blame((*path, field), "means nothing of a question: nothing of it runs", key=True)
 
-    def _check_then(self, then: Then, path: Path, tool: str) -> None:
-        if then.then == "allow" and (path[0] == "questions" or tool == ANY_TOOL):
-            at = (*path, "then") if (*path, "then") in self._source.values else path
+    def _check_then(self, then: Then, path: Path, tool: Tool, name: str) -> None:
+        at = (*path, "then") if (*path, "then") in self._source.values else path
+        if then.then in ("allow", "audit") and (path[0] == "questions" or name == ANY_TOOL):
             why = "nobody would answer" if path[0] == "questions" else "`*` stands for tools nobody thought of"
-            self._source.blame(at, f"{why}: it may be review or deny, never allow")
+            self._source.blame(at, f"{why}: it may be review or deny, never {then.then}")
+        elif then.then == "audit" and not (tool.risk.reversible or tool.undo):
+            self._source.blame(
+                at,
+                "audit looks only afterwards: the entry must say `risk: {reversible: true}`, or `undo: true` where a gate "
+                "declares its undo",
+            )
         if then.reason_code in RESERVED_CODES:
             self._source.blame(
                 (*path, "reason_code"), f"{then.reason_code} is what the policy itself says; choose another"
             )
-        if then.then == "review":
-            self._check_review(then, path)
-            return
-        for field in ("queue", *Terms.model_fields):
-            if getattr(then, field) is not None:
-                self._source.blame(
-                    (*path, field), f"means nothing beside `then: {then.then}`; nobody is asked", key=True
-                )
-        if then.then == "deny":
+        if then.then == "audit":
+            self._check_audit(then, path, tool)
+        else:
+            self._check_idle(then, path, _OF_AUDITS, "nobody looks afterwards")
+        if then.then in ("review", "audit"):
+            self._check_asked(then, path)
+        else:
+            self._check_idle(then, path, ("queue", *Terms.model_fields), "nobody is asked")
+        if then.then != "allow":
             self._check_unrecorded(then, path)
 
-    def _check_review(self, then: Then, path: Path) -> None:
-        self._check_unrecorded(then, path)
+    def _check_audit(self, then: Then, path: Path, tool: Tool) -> None:
+        self._check_idle(then, path, _OF_REVIEWS, "it has run before anybody looks")
+        if then.on_flag.undo and not tool.undo:
+            self._source.blame(
+                (*path, "on_flag"),
+                "nothing says that it can be undone; write `undo: true` where a gate declares its undo",
+            )
+        secrets = [found for written in tool.redact if (found := secret_path(written))]
+        if (problem := quote_mistake(then.on_flag.args, self._document.vars, secrets)) and "vars" not in self._broken:
+            self._source.blame((*path, "on_flag", "args"), problem)
+
+    def _check_idle(self, then: Then, path: Path, fields: Iterable[str], because: str) -> None:
+        for field in fields:
+            if field in then.model_fields_set:
+                self._source.blame((*path, field), f"means nothing beside `then: {then.then}`; {because}", key=True)
+
+    def _check_asked(self, then: Then, path: Path) -> None:
         written = self._source.data.get("queues", {})
         if then.queue and then.queue != "default" and isinstance(written, dict) and then.queue not in written:
             self._source.blame((*path, "queue"), f"unknown queue {then.queue}; add it to `queues`")

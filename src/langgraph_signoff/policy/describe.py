@@ -22,7 +22,7 @@ def describe_mistake(template: str, variables: Mapping[str, Json]) -> str | None
     for root, *path in (place.split(".") for place in _PLACE.findall(template)):
         if (root == "tool") == bool(path):
             return f"{{{'.'.join((root, *path))}}} is not a place; write {{args.NAME}}, {{vars.NAME}} or {{tool}}"
-        if root == "vars" and _find(variables, path) is None:
+        if root == "vars" and find(variables, path) is None:
             return f"unknown vars.{'.'.join(path)}"
     return None
 
@@ -31,13 +31,13 @@ def settle_describe(template: str, *, tool: str, variables: Mapping[str, Json]) 
     """The template with its `{tool}` and `{vars...}` filled in, so that only arguments are left open."""
     known = {"tool": tool, "vars": dict(variables)}
     return _PLACE.sub(
-        lambda match: match[0] if match[1].startswith("args.") else _shown(_find(known, match[1].split("."))), template
+        lambda match: match[0] if match[1].startswith("args.") else shown(find(known, match[1].split("."))), template
     )
 
 
 def render_describe(template: str, args: Mapping[str, Json]) -> str:
     """The sentence for the reviewer; give it masked arguments. What is absent reads `(not given)`; nothing is evaluated."""
-    return _PLACE.sub(lambda match: _shown(_find({"args": dict(args)}, match[1].split("."))), template)
+    return _PLACE.sub(lambda match: shown(find({"args": dict(args)}, match[1].split("."))), template)
 
 
 def secret_path(path: str) -> str | None:
@@ -46,7 +46,8 @@ def secret_path(path: str) -> str | None:
     return match[1][1:] if match else None
 
 
-def _find(value: Json, path: list[str]) -> Json:
+def find(value: Json, path: list[str]) -> Json:
+    """What stands at a path, null if nothing does."""
     for key in path:
         if isinstance(value, Mapping):
             value = value.get(key)
@@ -57,7 +58,8 @@ def _find(value: Json, path: list[str]) -> Json:
     return value
 
 
-def _shown(value: Json) -> str:
+def shown(value: Json) -> str:
+    """A value on one line, cut where it is long."""
     if value is None:
         return "(not given)"
     # A line break or a bidirectional mark in an argument could forge the rest of the sentence.

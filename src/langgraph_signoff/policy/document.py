@@ -6,15 +6,24 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, StrictBool
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StrictBool,
+    WithJsonSchema,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from langgraph_signoff.durations import Duration
-from langgraph_signoff.vocabulary import Json, Risk
+from langgraph_signoff.vocabulary import Json, OnFlag, Risk
 
 LONGEST_WINDOW = timedelta(days=366)
-OUTCOMES = ("allow", "review", "deny")
+OUTCOMES = ("allow", "audit", "review", "deny")
 
 
 def _at_most_a_year(span: timedelta) -> timedelta:
@@ -42,8 +51,37 @@ def _shorthand(given: object, wrap: Callable[[str], object]) -> object:
     return wrap(given) if isinstance(given, str) and given in OUTCOMES else given
 
 
+def _for_all_stakes(given: object) -> object:
+    if isinstance(given, dict):
+        return given
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
+        raise PydanticCustomError("share", "should be a number from 0 to 1, or one for each of low, medium and high")
+    return dict.fromkeys(Sample.model_fields, given)
+
+
+def _flag_words(given: object) -> object:
+    if given in ("alert", "undo"):
+        return {"undo": given == "undo"}
+    if not isinstance(given, dict) or ("tool" in given) == (given.get("undo") is True):
+        raise PydanticCustomError("refused", "should be alert, undo, or a mapping with a tool and its args")
+    return given
+
+
+_ON_FLAG = {
+    "anyOf": [
+        {"enum": ["alert", "undo"]},
+        {
+            "type": "object",
+            "properties": {"tool": {"type": "string"}, "args": {"type": "object"}},
+            "required": ["tool"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
 Window = Annotated[Duration, AfterValidator(_at_most_a_year)]
 Count = Annotated[int, Field(strict=True, ge=1, le=100)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Rounds = Annotated[int, Field(strict=True, ge=0, le=100)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -96,7 +134,33 @@ class Terms(Part):
     """Higher is listed first (0)."""
 
 
-class Queue(Terms):
+class Sample(Part):
+    """The share that is looked at, 0 to 1, by the stakes that the entry states in its `risk`; what is left out is 1."""
+
+    low: Share = 1.0
+    """Of actions whose stakes are low."""
+    medium: Share = 1.0
+    """Of actions whose stakes are medium."""
+    high: Share = 1.0
+    """Of actions whose stakes are high."""
+    unstated: Share = 1.0
+    """Of actions whose entry states no stakes."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, handler(core_schema)]}
+
+
+class Sampling(Part):
+    """Which of the actions that ran are looked at afterwards; what is left out comes from the queue, then from the defaults."""
+
+    sample: Annotated[Sample, BeforeValidator(_for_all_stakes)] | None = None
+    """The share that is looked at: a number from 0 to 1, or one for each of the stakes (1)."""
+    new_until: Annotated[int, Field(strict=True, ge=0, le=1000)] | None = None
+    """How many actions of a tool are all looked at before it is sampled (20)."""
+
+
+class Queue(Terms, Sampling):
     """Where tickets wait, who owns them and who may decide them."""
 
     owner: Text | None = None
@@ -107,11 +171,11 @@ class Queue(Terms):
     """Names and `group:NAME`s that may decide after an escalation."""
 
 
-class Then(Terms):
+class Then(Terms, Sampling):
     """What happens to a call."""
 
-    then: Literal["allow", "review", "deny"]
-    """allow: it runs. review: a person decides. deny: it never runs."""
+    then: Literal["allow", "audit", "review", "deny"]
+    """allow: it runs. audit: it runs, and a person may look at it afterwards. review: a person decides. deny: it never runs."""
     reason_code: Code | None = None
     """A short name for why, such as `large_transfer`."""
     queue: Text | None = None
@@ -120,6 +184,8 @@ class Then(Terms):
     """Writes an allowed call into the record."""
     once: StrictBool = False
     """Runs an allowed call at most once, without a person."""
+    on_flag: Annotated[OnFlag, BeforeValidator(_flag_words), WithJsonSchema(_ON_FLAG)] = OnFlag()
+    """What the flag of an audit sets off: `alert`, `undo`, or a `tool` with its `args` (alert)."""
 
 
 class Otherwise(Then):
@@ -156,6 +222,8 @@ class Tool(Part):
     """Whether running it twice with one key is harmless."""
     supervision: Supervision | None = None
     """When its reviews take place, if otherwise than the policy says for all."""
+    undo: StrictBool = False
+    """Whether its gate declares an `undo=` for it."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

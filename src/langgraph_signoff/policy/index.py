@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from langgraph_signoff.policy.describe import secret_path, settle_describe
-from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Terms, Then, Tool
+from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Sample, Terms, Then, Tool
 from langgraph_signoff.policy.expressions import EVERY_TOOL, OWN_TOOL, Expression
 from langgraph_signoff.policy.loading import Path
+from langgraph_signoff.policy.quoting import quote
 from langgraph_signoff.policy.rulebook import Branch, Rulebook
-from langgraph_signoff.vocabulary import Requirements, Ruling
+from langgraph_signoff.vocabulary import Audit, Requirements, Risk, Ruling
 
 MOST_NAMES = 1000
 """How many names matched by patterns are kept ready; a graph has fewer tools."""
@@ -34,6 +35,21 @@ def requirements(queues: Mapping[str, Queue], then: Then) -> Requirements:
         if (value := getattr(terms, field)) is not None
     }
     return Requirements(queue=name, reviewers=(tuple(queue.reviewers),) if queue.reviewers else (), **stated)
+
+
+def audit(document: Document, then: Then, risk: Risk) -> Audit | None:
+    """How what runs is chosen to be looked at, by the stakes of its entry: what the rule says, else its queue."""
+    if then.then != "audit":
+        return None
+    terms = (then, document.queues.get(then.queue or "default", Queue()))
+    sample = next((t.sample for t in terms if t.sample is not None), Sample())
+    new_until = next((t.new_until for t in terms if t.new_until is not None), Audit().new_until)
+    args = quote(then.on_flag.args, {"vars": dict(document.vars)})
+    return Audit(
+        sample=getattr(sample, risk.stakes or "unstated"),
+        new_until=new_until,
+        on_flag=then.on_flag.model_copy(update={"args": args}),
+    )
 
 
 class Index:
@@ -78,6 +94,17 @@ class Index:
                 fit = "that fits " if "*" in entry else ""
                 yield (self._section, entry), f"the graph has no {self._kind} {fit}{entry}"
 
+    def called(self) -> Iterator[tuple[Path, str]]:
+        """The tools that flags call: where, and which."""
+        for name, entry in self._entries.items():
+            for place, then in ((("otherwise",), entry.otherwise), *_placed(entry.rules)):
+                if then.on_flag.tool:
+                    yield (self._section, name, *place, "on_flag", "tool"), then.on_flag.tool
+
+    def undoes(self, entry: str) -> bool:
+        """Whether an entry says that what it names can be undone by what its gate declares."""
+        return self._entries[entry].undo
+
     def _make(self, tool: str) -> Rulebook:
         names = self.entries(tool)
         if not names:
@@ -114,21 +141,25 @@ class Index:
 
     def _ruling(self, shared: Ruling, then: Then, *, rule: str) -> Ruling:
         unnamed = "needs_review" if isinstance(then, Rule) else "default_review"
+        codes = {"allow": "allowed", "audit": "audited", "review": unnamed, "deny": "denied"}
+        looked_at = audit(self._document, then, shared.risk)
         return shared.model_copy(
             update={
-                "mode": then.then,
-                "reason_code": then.reason_code or {"allow": "allowed", "review": unnamed, "deny": "denied"}[then.then],
+                "mode": "allow" if looked_at else then.then,
+                "reason_code": then.reason_code or codes[then.then],
                 "rule": rule,
                 "requirements": requirements(self._document.queues, then),
-                "record": then.then == "allow" and (then.record or shared.record),
-                "once": then.once,
                 "at_the_end": then.then == "review" and shared.at_the_end,
+                "record": bool(looked_at) or (then.then == "allow" and (then.record or shared.record)),
+                "once": bool(looked_at) or then.once,
+                "audit": looked_at,
             }
         )
 
     def _doubt(self, shared: Ruling, entry: Tool) -> Ruling:
         """The ruling when an expression fails: as many approvals as the strictest review of the tool asks for."""
-        reviews = [then for then in (entry.otherwise, *entry.rules) if then.then == "review"]
+        written = (entry.otherwise, *entry.rules)
+        reviews = [then for then in written if then.then == "review"] or [t for t in written if t.then == "audit"]
         needs = [requirements(self._document.queues, then) for then in reviews or [Then(then="review")]]
         strictest = max(needs, key=lambda n: (n.approvals, bool(n.reviewers), n.not_requester, n.reason == "required"))
         return shared.model_copy(
@@ -141,6 +172,10 @@ class Index:
         doubt = self._doubt(shared, Tool())
         otherwise = self._ruling(shared, then, rule="default").model_copy(update={"reason_code": "unlisted_tool"})
         return Rulebook((), otherwise=otherwise, doubt=doubt, variables={})
+
+
+def _placed(rules: Sequence[Rule]) -> Iterator[tuple[Path, Rule]]:
+    return ((("rules", number), rule) for number, rule in enumerate(rules))
 
 
 def _secrets(tool: Tool) -> Iterator[str]:

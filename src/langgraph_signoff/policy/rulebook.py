@@ -44,7 +44,7 @@ class Rulebook:
     @property
     def modes(self) -> tuple[str, ...]:
         """What it can rule, as far as its rules say."""
-        return tuple(dict.fromkeys(ruling.mode for ruling in self._rulings))
+        return tuple(dict.fromkeys("audit" if ruling.audit else ruling.mode for ruling in self._rulings))
 
     @property
     def puts_off(self) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from langgraph_signoff.policy.document import Document, Otherwise, Person, Queue, Rule, Tool
+from langgraph_signoff.policy.document import Document, Otherwise, Person, Queue, Rule, Sample, Tool
 from langgraph_signoff.policy.loading import Path, Source
-from langgraph_signoff.vocabulary import Risk
+from langgraph_signoff.vocabulary import OnFlag, Risk
 
 _PUT_RIGHT = {"then": "review", "version": 1}
 
@@ -64,6 +64,10 @@ def _model_at(path: Path) -> type[BaseModel]:
             return Otherwise
         case ("tools" | "nodes" | "questions", _, "rules", _):
             return Rule
+        case (*_, "sample"):
+            return Sample
+        case (*_, "on_flag"):
+            return OnFlag
     return Document
 
 
