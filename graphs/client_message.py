@@ -21,11 +21,10 @@ from langchain_core.language_models import BaseChatModel
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
 
-from langgraph_signoff import Run, Signoff, Standing, Ticket, UnknownThread
+from langgraph_signoff import Run, Signoff, Ticket, UnknownThread
 from langgraph_signoff.testing import ScriptedModel
 
 POLICY = Path(__file__).with_suffix(".yaml")
-SILENCE = (Standing.EXPIRED, Standing.LAPSED)
 
 
 class State(TypedDict, total=False):
@@ -57,7 +56,7 @@ def build(folder: Path, *, signoff: Signoff, model: str | BaseChatModel | None =
         return {"draft": chat.invoke(ask + wish if state.get("feedback") else ask).text}
 
     def unsent(state: State, ticket: Ticket, text: str) -> State:  # noqa: ARG001  # the shape of `refused`
-        outcome = "unactioned" if ticket.standing in SILENCE else str(ticket.standing)
+        outcome = "unactioned" if ticket.standing.is_silence else str(ticket.standing)
         feedback = ticket.decisions[-1].reason if outcome == "returned" else ""
         return {"outcome": outcome, "feedback": feedback, "log": [f"{outcome}: ticket {ticket.id}"]}
 

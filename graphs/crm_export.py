@@ -31,7 +31,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import tools_condition
 
-from langgraph_signoff import Answer, CurrentAction, Happened, Signoff, UnknownThread
+from langgraph_signoff import Answer, CurrentAction, Happened, Signoff
 from langgraph_signoff.testing import Line, ScriptedModel
 
 REQUEST = "Export the customer database to an external CRM and send an email to all contacts."
@@ -252,10 +252,7 @@ def main() -> None:
     signoff = gate(company)
     with SqliteSaver.from_conn_string(str(company.folder / "checkpoints.db")) as saver:
         compiled = build(company, signoff=signoff, model=os.environ.get("SIGNOFF_MODEL"), checkpointer=saver)
-        try:
-            run = signoff.resume(compiled, thread_id="crm-1")
-        except UnknownThread:
-            run = signoff.run(compiled, {"messages": [HumanMessage(REQUEST)]}, thread_id="crm-1")
+        run = signoff.resume(compiled, thread_id="crm-1", start={"messages": [HumanMessage(REQUEST)]})
     print(run)
     if run.status == "completed":
         print(run.output["messages"][-1].text)

@@ -25,7 +25,7 @@ from langgraph.prebuilt import tools_condition
 from pydantic import BaseModel, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from langgraph_signoff import Signoff, UnknownThread
+from langgraph_signoff import Signoff
 from langgraph_signoff.testing import Line, ScriptedModel
 
 POLICY = Path(__file__).with_suffix(".yaml")
@@ -105,10 +105,7 @@ def main() -> None:
     signoff = Signoff("signoff.db", policy=POLICY)
     with SqliteSaver.from_conn_string("checkpoints.db") as saver:
         compiled = build(Path(), signoff=signoff, model=os.environ.get("SIGNOFF_MODEL"), checkpointer=saver)
-        try:
-            run = signoff.resume(compiled, thread_id="deal-12")
-        except UnknownThread:
-            run = signoff.run(compiled, {"messages": [("user", REQUEST)]}, thread_id="deal-12")
+        run = signoff.resume(compiled, thread_id="deal-12", start={"messages": [("user", REQUEST)]})
     print(run, status_of(Path(), 12), sep="\n")
 
 

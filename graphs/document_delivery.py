@@ -19,7 +19,7 @@ from typing import Any, TypedDict
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
 
-from langgraph_signoff import Run, Signoff, Standing, Ticket, UnknownThread
+from langgraph_signoff import Run, Signoff, Ticket, UnknownThread
 
 POLICY = Path(__file__).with_suffix(".yaml")
 SCHEMA = """
@@ -58,7 +58,7 @@ def build(folder: Path, *, signoff: Signoff, checkpointer: Any = None) -> Any:
         return {**row, "round": state.get("round", 0) + 1}
 
     def undelivered(state: State, ticket: Ticket, text: str) -> State:  # noqa: ARG001  # the shape of `refused`
-        is_silence = ticket.standing in (Standing.EXPIRED, Standing.LAPSED)
+        is_silence = ticket.standing.is_silence
         return {"status": "pending" if is_silence else str(ticket.standing)}
 
     @signoff.gate(

@@ -31,7 +31,7 @@ from pydantic import BaseModel, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 from sqlglot import exp, parse
 
-from langgraph_signoff import Signoff, UnknownThread
+from langgraph_signoff import Signoff
 from langgraph_signoff.testing import Line, ScriptedModel
 
 REQUEST = "Close the accounts that nobody has used since 2020, and tell me how many are left."
@@ -196,10 +196,7 @@ def main() -> None:
     signoff = gate(bank)
     with SqliteSaver.from_conn_string(str(bank.database.with_name("checkpoints.db"))) as saver:
         compiled = build(bank, signoff=signoff, model=os.environ.get("SIGNOFF_MODEL"), checkpointer=saver)
-        try:
-            run = signoff.resume(compiled, thread_id="sql-1")
-        except UnknownThread:
-            run = signoff.run(compiled, {"messages": [HumanMessage(REQUEST)]}, thread_id="sql-1")
+        run = signoff.resume(compiled, thread_id="sql-1", start={"messages": [HumanMessage(REQUEST)]})
     print(run)
     if run.status == "completed":
         for message in run.output["messages"]:

@@ -25,7 +25,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import AfterValidator, Field
 
-from langgraph_signoff import Answer, CurrentAction, Happened, Signoff, UnknownThread
+from langgraph_signoff import Answer, CurrentAction, Happened, Signoff
 from langgraph_signoff.testing import Line, ScriptedModel
 
 POLICY = Path(__file__).with_suffix(".yaml")
@@ -105,10 +105,7 @@ def main() -> None:
     signoff = Signoff("signoff.db", policy=POLICY)
     with SqliteSaver.from_conn_string("checkpoints.db") as saver:
         compiled = build(Path(), signoff=signoff, model=os.environ.get("SIGNOFF_MODEL"), checkpointer=saver)
-        try:
-            run = signoff.resume(compiled, thread_id="invoices")
-        except UnknownThread:
-            run = signoff.run(compiled, {"messages": [("user", REQUEST)]}, thread_id="invoices")
+        run = signoff.resume(compiled, thread_id="invoices", start={"messages": [("user", REQUEST)]})
     with bank(Path()) as db:
         print(run, *db.execute("SELECT amount, iban, reference FROM paid"), sep="\n")
 

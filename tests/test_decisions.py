@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -515,3 +516,35 @@ def test_the_first_characters_of_a_digest_name_it_and_are_kept_in_full(signoff: 
 def test_an_answer_that_settles_nothing_is_refused_by_name(signoff: Signoff) -> None:
     with pytest.raises(IncompleteDecision, match="happened, did_not_happen, give_up"):
         signoff.settle(open_ticket(signoff), "yes", by="ana")
+
+
+def test_tickets_are_found_as_they_stand_though_nobody_has_written_their_end_down(tmp_path: Path) -> None:
+    clock = Clock()
+    signoff = Signoff(tmp_path / "signoff.db", clock=clock)
+    overdue = [open_ticket(signoff, window=timedelta(hours=1)).id for _ in range(3)]
+    waiting = [open_ticket(signoff, window=timedelta(hours=5)).id for _ in range(3)]
+    clock.advance(hours=2)
+    found = {s: {t.id for t in signoff.find(Query(standings=(s,), limit=3))} for s in ("pending", "expired")}
+    assert found == {"pending": set(waiting), "expired": set(overdue)}
+    assert all(ticket.standing.is_silence for ticket in signoff.find(Query(standings=("expired",))))
+    assert len(signoff.find(Query(standings=("expired",), limit=2))) == 2
+
+
+def test_a_thread_is_started_or_gone_on_with_by_one_call(tmp_path: Path) -> None:
+    signoff = Signoff(tmp_path / "signoff.db")
+    ran: list[str] = []
+
+    def send(to: str) -> str:
+        """Sends."""
+        ran.append(to)
+        return "sent"
+
+    ask = {"messages": [("user", "Go")]}
+    with agent(signoff, [send], [[("send", {"to": "bob"})], "Sent."]) as graph:
+        run = signoff.resume(graph, thread_id="t", start=ask)
+        assert (run.status, run.did) == ("pending_approval", "started it")
+        again = signoff.resume(graph, thread_id="t", start=ask)
+        assert again.tickets == run.tickets
+        signoff.approve(run.tickets[0], by="ana")
+        assert [signoff.resume(graph, thread_id="t", start=ask).status for _ in range(2)] == ["completed"] * 2
+    assert ran == ["bob"]

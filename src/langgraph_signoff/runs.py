@@ -59,6 +59,15 @@ class Invoke:
 
 
 @dataclass(frozen=True, slots=True)
+class Wake:
+    """Which thread is to go on, with which answers to the author's own interrupts; `start`: what to begin it with if it is new."""
+
+    thread_id: str
+    answers: Mapping[str, Any]
+    start: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """Reads the head of a thread."""
 
@@ -103,18 +112,14 @@ async def arun(signoff: Signoff, graph: Graph, input: Any, *, thread_id: str, co
     return await adrive(_run(signoff, graph, input, thread_id, config))
 
 
-def resume(
-    signoff: Signoff, graph: Graph, *, thread_id: str, answers: Mapping[str, Any] | None, config: RunnableConfig | None
-) -> Run:
+def resume(signoff: Signoff, graph: Graph, wake: Wake, config: RunnableConfig | None) -> Run:
     """See `Signoff.resume`."""
-    return drive(_resume(signoff, graph, thread_id, answers or {}, config))
+    return drive(_resume(signoff, graph, wake, config))
 
 
-async def aresume(
-    signoff: Signoff, graph: Graph, *, thread_id: str, answers: Mapping[str, Any] | None, config: RunnableConfig | None
-) -> Run:
+async def aresume(signoff: Signoff, graph: Graph, wake: Wake, config: RunnableConfig | None) -> Run:
     """See `Signoff.aresume`."""
-    return await adrive(_resume(signoff, graph, thread_id, answers or {}, config))
+    return await adrive(_resume(signoff, graph, wake, config))
 
 
 def status(signoff: Signoff, graph: Graph, thread_id: str) -> Run:
@@ -133,12 +138,10 @@ def _run(signoff: Signoff, graph: Graph, input: Any, thread_id: str, config: Run
     )
 
 
-def _resume(
-    signoff: Signoff, graph: Graph, thread_id: str, answers: Mapping[str, Any], config: RunnableConfig | None
-) -> Steps[Run]:
+def _resume(signoff: Signoff, graph: Graph, wake: Wake, config: RunnableConfig | None) -> Steps[Run]:
     _warn(check(graph))
-    configured = _configured(graph, thread_id, config)
-    return (yield from _alone(signoff, thread_id, lambda: _wake(signoff, graph, thread_id, answers, configured)))
+    configured = _configured(graph, wake.thread_id, config)
+    return (yield from _alone(signoff, wake.thread_id, lambda: _wake(signoff, graph, wake, configured)))
 
 
 def _alone(signoff: Signoff, thread_id: str, steps: Callable[[], Steps[Run]]) -> Steps[Run]:
@@ -153,10 +156,11 @@ def _alone(signoff: Signoff, thread_id: str, steps: Callable[[], Steps[Run]]) ->
         yield Io(partial(signoff.leases.drop, name))
 
 
-def _wake(
-    signoff: Signoff, graph: Graph, thread_id: str, answers: Mapping[str, Any], config: RunnableConfig
-) -> Steps[Run]:
+def _wake(signoff: Signoff, graph: Graph, wake: Wake, config: RunnableConfig) -> Steps[Run]:
+    thread_id, answers = wake.thread_id, wake.answers
     snapshot = yield Look(graph, config)
+    if snapshot.created_at is None and wake.start is not None:
+        return (yield from _go(signoff, Invoke(graph, wake.start, config), thread_id, "started it"))
     head = yield Io(partial(_known, signoff, graph, snapshot, thread_id))
     _check_answers(head, answers)
     knocks = yield Io(partial(head.decided, signoff))

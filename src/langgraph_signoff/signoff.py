@@ -49,16 +49,22 @@ class Signoff(Gates, Decisions):
         return self._waiting(Query((Standing.UNDER_AUDIT,), queue=queue, thread_id=thread_id, tool=tool, limit=limit))
 
     def _waiting(self, query: Query) -> list[Ticket]:
-        now = stamp(self.desk.clock())
-        return [t for t in self.find(replace(query, due_after=now)) if t.standing in query.standings]
+        return self.find(replace(query, due_after=stamp(self.desk.clock())))
 
     def in_doubt(self, *, thread_id: str | None = None, limit: int = 50) -> list[Ticket]:
         """Tickets whose runner died, until somebody says what happened."""
         return self.find(Query(standings=(Standing.IN_DOUBT,), thread_id=thread_id, limit=limit))
 
     def find(self, query: Query) -> list[Ticket]:
-        """Tickets as they stand now, by a query over the standings on record."""
-        return [to_ticket(case) for case in self.desk.cases(query)]
+        """Tickets by a query, as they stand now, whether or not anybody has written down what silence has brought."""
+        found: list[Ticket] = []
+        asked: Query | None = replace(query, standings=_on_record_as(query.standings))
+        while asked and len(found) < query.limit:
+            tickets = [to_ticket(case) for case in self.desk.cases(asked)]
+            found += [ticket for ticket in tickets if not query.standings or ticket.standing in query.standings]
+            is_last = len(tickets) < asked.limit or len(found) >= query.limit
+            asked = None if is_last else replace(asked, after=self.ledger.find(asked)[-1])
+        return found[: query.limit]
 
     def history(self, ticket: Ticket | str) -> list[Entry]:
         """Every entry of a ticket, in order. Raises UnknownTicket."""
@@ -116,12 +122,16 @@ class Signoff(Gates, Decisions):
         *,
         thread_id: str,
         answers: Mapping[str, Any] | None = None,
+        start: Any = None,
         config: RunnableConfig | None = None,
     ) -> Run:
-        """Goes on with a thread if there is something to go on with; `answers` are for the author's own interrupts, by id."""
+        """Goes on with a thread if there is something to go on with; `answers` are for the author's own interrupts, by id.
+
+        `start`: the input to begin with if there is no such thread yet. Without it that raises UnknownThread.
+        """
         from langgraph_signoff import runs
 
-        return runs.resume(self, graph, thread_id=thread_id, answers=answers, config=config)
+        return runs.resume(self, graph, runs.Wake(thread_id, answers or {}, start), config)
 
     async def arun(
         self, graph: Pregel[Any, Any, Any, Any], input: Any, *, thread_id: str, config: RunnableConfig | None = None
@@ -137,12 +147,13 @@ class Signoff(Gates, Decisions):
         *,
         thread_id: str,
         answers: Mapping[str, Any] | None = None,
+        start: Any = None,
         config: RunnableConfig | None = None,
     ) -> Run:
         """`resume`, for async graphs."""
         from langgraph_signoff import runs
 
-        return await runs.aresume(self, graph, thread_id=thread_id, answers=answers, config=config)
+        return await runs.aresume(self, graph, runs.Wake(thread_id, answers or {}, start), config)
 
     def threads_to_wake(self) -> list[str]:
         """Threads that may have something to go on with, the longest waiting first.
@@ -174,3 +185,16 @@ class Signoff(Gates, Decisions):
             return True
         running = self.ledger.find(Query(standings=(Standing.RUNNING,), thread_id=thread_id))
         return any(self.claims.is_alive(self.desk.case(row.id)) for row in running)
+
+
+# Time alone turns the one into the other, and nobody may have written it down yet.
+_BEFORE_SILENCE = {
+    Standing.EXPIRED: Standing.PENDING,
+    Standing.LAPSED: Standing.APPROVED,
+    Standing.UNREVIEWED: Standing.UNDER_AUDIT,
+}
+
+
+def _on_record_as(standings: tuple[str, ...]) -> tuple[str, ...]:
+    earlier = [before for after, before in _BEFORE_SILENCE.items() if after in standings]
+    return tuple(dict.fromkeys([*standings, *earlier]))

@@ -206,6 +206,11 @@ class Standing(StrEnum):
         """Whether nothing can follow but a late outcome or a comment."""
         return self not in _OPEN
 
+    @property
+    def is_silence(self) -> bool:
+        """Whether time ended it: nobody decided, or nobody used the approval."""
+        return self in (Standing.EXPIRED, Standing.LAPSED)
+
 
 _OPEN = frozenset({Standing.PENDING, Standing.APPROVED, Standing.RUNNING, Standing.IN_DOUBT, Standing.UNDER_AUDIT})
 

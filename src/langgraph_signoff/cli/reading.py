@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,20 +14,13 @@ from langgraph_signoff.errors import UnknownTicket
 from langgraph_signoff.justification import to_markdown
 from langgraph_signoff.ledger import Query, stamp
 from langgraph_signoff.render import SHORT_ID, counted, is_report
-from langgraph_signoff.vocabulary import Standing, Ticket
+from langgraph_signoff.vocabulary import Standing
 
 if TYPE_CHECKING:
     from langgraph_signoff.signoff import Signoff
 
 WAITS = (Standing.PENDING, Standing.IN_DOUBT)
 _STANDINGS = f"Only what stands so, may be given again: {', '.join(Standing)}. [{', '.join(WAITS)}]"
-
-# Time alone turns the one into the other, and nobody may have written it down yet.
-_ON_RECORD_AS = {
-    Standing.EXPIRED: Standing.PENDING,
-    Standing.LAPSED: Standing.APPROVED,
-    Standing.UNREVIEWED: Standing.UNDER_AUDIT,
-}
 
 
 def list_tickets(
@@ -46,8 +36,8 @@ def list_tickets(
     """What waits for a person, most urgent first."""
     waits = (Standing.UNDER_AUDIT,) if audits else WAITS
     wanted = tuple(Standing) if everything and not standing else tuple(standing or waits)
-    query = Query(_recorded_as(wanted), queue=queue, thread_id=thread, tool=tool, limit=min(limit + 1, 500))
-    found = list(islice(_find(shell.signoff, query, wanted), limit + 1))
+    asked = () if len(wanted) == len(Standing) else wanted
+    found = shell.signoff.find(Query(asked, queue=queue, thread_id=thread, tool=tool, limit=limit + 1))
     now = shell.signoff.desk.clock()
     if shell.json:
         shell.tell(found[:limit], str)
@@ -66,19 +56,6 @@ def _hint(signoff: Signoff) -> None:
             else f"{counted(found, 'action')} {'waits' if found == 1 else 'wait'}"
         )
         print(f"{count} for a look: signoff list --audits")
-
-
-def _recorded_as(wanted: tuple[Standing, ...]) -> tuple[str, ...]:
-    if len(wanted) == len(Standing):
-        return ()
-    return tuple(dict.fromkeys([*wanted, *(_ON_RECORD_AS[s] for s in wanted if s in _ON_RECORD_AS)]))
-
-
-def _find(signoff: Signoff, query: Query, wanted: tuple[Standing, ...]) -> Iterator[Ticket]:
-    while rows := signoff.ledger.find(query):
-        tickets = (signoff.ticket(row.id) for row in rows)
-        yield from (ticket for ticket in tickets if ticket.standing in wanted)
-        query = replace(query, after=rows[-1])
 
 
 def show(shell: Shell, ticket: TICKET) -> None:
