@@ -560,6 +560,11 @@ def test_only_reviews_of_what_is_reversible_are_put_off_to_the_end_of_a_run(
     assert {ruling.mode for ruling in rulings} == {"review"}
 
 
+def test_a_declared_undo_is_as_good_as_being_reversible() -> None:
+    policy = Policy(tools={"book": {"undo": True, "otherwise": "review"}}, supervision="strategic")
+    assert policy.rule(action("book", {}), now=NOW).at_the_end
+
+
 def test_neither_a_denial_nor_a_doubt_nor_an_unknown_tool_is_put_off() -> None:
     policy = Policy.parse(SUPERVISED.format("hybrid", "hybrid", "true"))
     for tool, args in (("book", {"n": 9}), ("book", {"n": "?"}), ("book", {"n": float("nan")}), ("other", {})):

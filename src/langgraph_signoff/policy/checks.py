@@ -109,7 +109,7 @@ class _Checker:
         if then.then in ("allow", "audit") and (path[0] == "questions" or name == ANY_TOOL):
             why = "nobody would answer" if path[0] == "questions" else "`*` stands for tools nobody thought of"
             self._source.blame(at, f"{why}: it may be review or deny, never {then.then}")
-        elif then.then == "audit" and not (tool.risk.reversible or tool.undo):
+        elif then.then == "audit" and not tool.can_be_taken_back:
             self._source.blame(
                 at,
                 "audit looks only afterwards: the entry must say `risk: {reversible: true}`, or `undo: true` where a gate "
@@ -195,11 +195,12 @@ class _Checker:
     def _check_supervision(self, tool: Tool, path: Path) -> None:
         strategic = (tool.supervision or self._document.supervision) == "strategic"
         is_reviewed = any(then.then == "review" for then in (tool.otherwise, *tool.rules))
-        if strategic and path[0] == "tools" and is_reviewed and not tool.risk.reversible:
+        if strategic and path[0] == "tools" and is_reviewed and not tool.can_be_taken_back:
             self._source.blame(
                 path,
                 "would run before anybody has looked at it, and nothing says that it is reversible; state "
-                "`risk: {reversible: true}`, or write `supervision: hybrid` to be asked before what is not",
+                "`risk: {reversible: true}`, or `undo: true` where a gate declares its undo, or write "
+                "`supervision: hybrid` to be asked before what cannot be taken back",
                 key=True,
             )
 

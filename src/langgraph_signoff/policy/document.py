@@ -225,6 +225,11 @@ class Tool(Part):
     undo: StrictBool = False
     """Whether its gate declares an `undo=` for it."""
 
+    @property
+    def can_be_taken_back(self) -> bool:
+        """Whether the policy states that what it did can be made good."""
+        return bool(self.risk.reversible or self.undo)
+
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return _or_shorthand(handler(core_schema))

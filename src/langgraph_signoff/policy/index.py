@@ -127,7 +127,7 @@ class Index:
             risk=entry.risk,
             record=self.counts(tool),
             idempotent=entry.idempotent,
-            at_the_end=self._kind != "question" and not is_tactical and bool(entry.risk.reversible),
+            at_the_end=self._kind != "question" and not is_tactical and entry.can_be_taken_back,
             describe=settle_describe(entry.describe, tool=tool, variables=self._document.vars),
             redact=tuple(dict.fromkeys(path for name in names for path in _secrets(self._entries[name]))),
         )
