@@ -46,7 +46,8 @@ def rule(amount: float) -> Ruling:
 
 
 def advised(amount: float, *advisors: Any, within: float = 5.0) -> tuple[Ruling, tuple[str, ...]]:
-    return Advisors(advisors, within).advise(POLICY, action(amount), rule(amount))
+    said = Advisors(advisors, within).advise(POLICY, action(amount), rule(amount))
+    return said.ruling, said.notes
 
 
 def says(*, mode: Any = None, note: str = "", reason_code: str = "advised") -> Any:

@@ -225,6 +225,7 @@ def _wrong_row(ledger: Ledger, row: Row, policies: _Policies) -> Iterator[str]:
             return
         case = law.recorded(history)
         expected = to_row(case)
+        wrong = list(_wrong_uses(ledger, history, case))
         named = dict.fromkeys(e.body["ruling"]["policy_version"] for e in history if "ruling" in e.body)
         choices = list(wrong_choice(ledger, case, history))
     except LedgerError:
@@ -239,6 +240,21 @@ def _wrong_row(ledger: Ledger, row: Row, policies: _Policies) -> Iterator[str]:
         yield f"ticket {row.id!s:.12} stands as {row.standing}, but its entries say {expected.standing}"
     if _erased_unasked(history):
         yield f"ticket {row.id!s:.12} has lost contents, and no entry says who erased them and why"
+    yield from wrong
+
+
+def _wrong_uses(ledger: Ledger, history: list[Entry], case: law.Case) -> Iterator[str]:
+    planned = history[0].body["ruling"].get("planned")
+    if planned and not any(_is_use(entry, planned["step"], case.id) for entry in ledger.history(planned["plan"])):
+        yield f"ticket {case.id[:12]} was let through by a plan, whose entries do not say so"
+    known = ledger.rows([use.ticket for use in case.uses])
+    for use in case.uses:
+        if use.ticket not in known:
+            yield f"plan {case.id[:12]} was used by ticket {use.ticket[:12]}, which is not there"
+
+
+def _is_use(entry: Entry, step: int, ticket_id: str) -> bool:
+    return entry.kind == "used" and (entry.body["step"], entry.body["ticket"]) == (step, ticket_id)
 
 
 def _at_one_moment(ledger: Ledger, row: Row) -> tuple[Row, list[Entry]]:

@@ -21,10 +21,14 @@ from langgraph_signoff.render import (
     is_report,
     needs_text,
     outcome_text,
+    planned_text,
     printable,
     question_text,
     rollback_text,
+    stands_text,
+    steps_text,
     time_text,
+    use_lines,
 )
 from langgraph_signoff.vocabulary import Json, Risk, Run, Standing, Ticket
 
@@ -104,6 +108,8 @@ def _arguments(ticket: Ticket) -> list[tuple[str, str]]:
     if is_question(ticket):
         shown = {key for key in ticket.args if key != "question" or ticket.description}
         return [(key, _words(value)) for key, value in ticket.args.items() if key in shown]
+    if ticket.kind == "plan":
+        return [("steps", steps_text(ticket))]
     return [(name, json.dumps(value, ensure_ascii=False)) for name, value in ticket.args.items()]
 
 
@@ -124,11 +130,14 @@ def _facts(ticket: Ticket) -> list[tuple[str, str]]:
         ("changed", difference_text(ticket)),
         ("detail", ticket.detail),
         *(("note", note) for note in ticket.notes),
+        ("plan", planned_text(ticket)),
         ("needs", needs_text(ticket)),
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),
         ("undone", rollback_text(ticket)),
         ("a flag", flag_text(ticket)),
+        ("used", "\n".join(use_lines(ticket))),
+        ("stands", stands_text(ticket)),
         ("options", ", ".join(ticket.options)),
     ]
     return [(name, text) for name, text in facts if text]

@@ -8,10 +8,10 @@ from typing import Any
 
 from langgraph_signoff import law, liveness
 from langgraph_signoff.desk import Desk
-from langgraph_signoff.errors import LedgerError
+from langgraph_signoff.errors import LedgerError, UnknownTicket
 from langgraph_signoff.law import Case, Claim
 from langgraph_signoff.leases import Leases
-from langgraph_signoff.ledger import Draft
+from langgraph_signoff.ledger import Draft, Row
 from langgraph_signoff.vocabulary import Standing
 
 
@@ -21,6 +21,17 @@ class Halted(Exception):
     def __init__(self, case: Case, halt: law.Halt) -> None:
         super().__init__(str(halt.scope))
         self.case, self.halt = case, halt
+
+
+class Unplanned(Exception):
+    """A claim that rests on a plan which no longer permits it, or, with `later`, not yet: nothing was written.
+
+    `is_under_way`: whether all that has to come before it is being run by somebody alive.
+    """
+
+    def __init__(self, case: Case, *, later: bool = False, is_under_way: bool = False) -> None:
+        super().__init__(case.id)
+        self.case, self.later, self.is_under_way = case, later, is_under_way
 
 
 class Claims:
@@ -36,7 +47,7 @@ class Claims:
         """Takes the claim if the ticket permits it; the case as it then stands, and whether this call is the one that runs.
 
         A claim whose owner is found dead becomes in doubt; an idempotent tool in doubt is claimed again. A case that was
-        claimed is added to `mine` first, so that a caller who is cut off here can give it back. Raises Halted.
+        claimed is added to `mine` first, so that a caller who is cut off here can give it back. Raises Halted, Unplanned.
         """
         granted, read = False, dict[str, int]()
 
@@ -45,7 +56,8 @@ class Claims:
             drafts = self._claim(case)
             granted = any(draft.kind == "claimed" for draft in drafts)
             # What has paused itself has begun: a halt lets it finish.
-            read = self._not_halted(case) if granted and not (case.claim and case.claim.suspended) else {}
+            has_begun = case.claim is not None and case.claim.suspended
+            read = self._not_halted(case) | self._in_plan(case) if granted and not has_begun else {}
             return drafts
 
         case = self.desk.write(ticket_id, step, ends=lambda: read)
@@ -68,6 +80,26 @@ class Claims:
         if halt := halts.on(case.opening["thread_id"], case.opening["tool"]):
             raise Halted(case, halt)
         return {law.HALTS: halts.seq}
+
+    def _in_plan(self, case: Case) -> dict[str, int]:
+        # What has begun on a plan is not begun anew when it is run again.
+        planned = case.ruling.planned
+        if planned is None or not case.ruling.rests_on_plan or case.standing is not Standing.APPROVED:
+            return {}
+        try:
+            plan = self.desk.case(planned.plan)
+        except UnknownTicket as error:
+            raise Unplanned(case) from error
+        rows = self.desk.ledger.rows(law.before(plan, case.id))
+        turn = law.turn(plan, case, {id_: row.standing for id_, row in rows.items()})
+        if turn != "now":
+            raise Unplanned(case, later=turn == "later", is_under_way=all(map(self._is_under_way, rows.values())))
+        return {plan.id: plan.seq}
+
+    def _is_under_way(self, row: Row) -> bool:
+        if row.standing != Standing.RUNNING:
+            return row.standing == Standing.EXECUTED
+        return self.is_alive(self.desk.case(row.id))
 
     def _claim(self, case: Case) -> list[Draft]:
         match case.standing:

@@ -86,7 +86,10 @@ class Decisions(Office):
         return to_ticket(self.desk.write(case.id, lambda case: law.comment(case, say, self._people(case))))
 
     def withdraw(self, ticket: Ticket | str, *, by: str, reason: str = "") -> Ticket:
-        """Abandons a ticket that is not running: nothing will come of it. Anybody known may, and the requester."""
+        """Abandons a ticket that is not running: nothing will come of it. Anybody known may, and the requester.
+
+        An approved plan ends: what has begun on it finishes, every later call is asked about.
+        """
         if not by.strip():
             raise IncompleteDecision("a withdrawal needs a name: give by=")
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from langgraph_signoff import law
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket, UnknownTicket
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, Row, Wake, link, stamp
-from langgraph_signoff.vocabulary import AUDITS, Action, Counts, Ruling, Standing, Verdict
+from langgraph_signoff.vocabulary import AUDITS, Action, Counts, Kind, Ruling, Standing, Verdict
 
 Clock = Callable[[], datetime]
 Step = Callable[[Case], list[Draft]]
@@ -22,6 +22,7 @@ _MOST_READS = 100  # how often one call reads again when others keep writing fir
 
 _PROPOSED = set(Standing) - set(AUDITS)
 _RAN = {Standing.RUNNING, Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT}
+_UNAWAITED: tuple[Kind, ...] = ("audit", "plan")  # whose end lets no thread go on
 _REFUSED = {
     Standing.DENIED,
     Standing.REJECTED,
@@ -41,7 +42,8 @@ def utc_now() -> datetime:
 class Opening:
     """A ruled action that is about to become a ticket, a denial or a recorded call.
 
-    `siblings`: the tools that the same message proposes before it. `notes`: what advisors said.
+    `siblings`: the tools that the same message proposes before it. `notes`: what advisors said. `doubted`: whether one of
+    them wants a person's word.
     """
 
     id: str
@@ -52,6 +54,15 @@ class Opening:
     difference: Sequence[Mapping[str, Any]] = field(default=())
     siblings: Sequence[str] = field(default=())
     notes: Sequence[str] = field(default=())
+    doubted: bool = False
+
+
+class Beside(NamedTuple):
+    """What is written in the transaction that opens tickets, in other streams than theirs."""
+
+    entries: list[Entry]
+    rows: list[Row]
+    wakes: list[Wake]
 
 
 class Desk:
@@ -89,25 +100,36 @@ class Desk:
             raise UnknownTicket(f"{problem} {prefix!r}; `signoff list` shows the ids")
         return ids[0]
 
-    def open(self, openings: Sequence[Opening], *, policy: tuple[str, str]) -> None:
-        """Commits tickets in one transaction; one that is already there, whoever opened it, stays as it is."""
+    def open(
+        self,
+        openings: Sequence[Opening],
+        *,
+        policy: tuple[str, str],
+        beside: Callable[[Sequence[Opening]], Beside] = lambda _: Beside([], [], []),
+    ) -> None:
+        """Commits tickets in one transaction; one that is already there, whoever opened it, stays as it is.
+
+        `beside` gives what is written with those that are not. Raises StaleTicket if somebody else wrote that first.
+        """
         known = self.ledger.rows([opening.id for opening in openings])
         for _ in range(_MOST_READS):
             fresh = [opening for opening in openings if opening.id not in known]
             try:
-                return self._open(fresh, policy)
+                return self._open(fresh, policy, beside(fresh))
             except StaleTicket as stale:
+                if all(stale.stream != opening.id for opening in openings):
+                    raise
                 known = {**known, **self.ledger.rows([stale.stream])}
         raise StaleTicket(openings[0].id, 1)
 
-    def _open(self, openings: Sequence[Opening], policy: tuple[str, str]) -> None:
-        entries, rows = [], []
+    def _open(self, openings: Sequence[Opening], policy: tuple[str, str], beside: Beside) -> None:
+        entries, rows = beside.entries, beside.rows
         for opening in openings:
             [entry] = link(opening.id, None, [to_draft(opening)], self.clock())
             entries.append(entry)
             rows.append(to_row(law.recorded([entry])))
         if entries:
-            self.ledger.append(entries, rows, [policy])
+            self.ledger.append(entries, rows, [policy], beside.wakes)
 
     def write(
         self,
@@ -194,7 +216,7 @@ class Desk:
         while rows := self.ledger.find(query):
             for row in rows:
                 try:
-                    if self.write(row.id, _nothing).kind != "audit":
+                    if self.write(row.id, _nothing).kind not in _UNAWAITED:
                         threads[row.thread_id] = None
                 except LedgerCorrupt as error:
                     damage = damage or error

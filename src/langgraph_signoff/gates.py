@@ -10,6 +10,8 @@ from langgraph_signoff.office import Office
 from langgraph_signoff.vocabulary import CurrentAction, Json, Probe, Rollback, Ticket, Undoing
 
 if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
     from langgraph_signoff.nodes.gate import Gate
     from langgraph_signoff.nodes.heart import Heart
     from langgraph_signoff.nodes.tool_node import GatedToolNode
@@ -104,6 +106,20 @@ class Gates(Office):
         endings = Endings(back_to, then, approved, sent_back, rejected)
         return OutcomeReview(gate, endings, goal=goal, result=result).node
 
+    def plan(self, tools: Sequence[Any]) -> BaseTool:
+        """A tool `propose_plan`, by which an agent has several calls of these tools approved as one ticket.
+
+        Give it to the model and to the gate beside them. An approved plan stands for the agent, thread and requester that
+        proposed it until its `valid_for` is over, counted from the approval and never longer than `use_within`, or until it is
+        withdrawn. A call that fits a free step then runs without asking and takes one use of it; the policy's denials and an
+        advisor's doubt come before it. A plan always asks a person, whatever the policy says of `propose_plan`, and for no
+        less than its steps would ask for. Raises GraphRefused for a tool that is no step.
+        """
+        from langgraph_signoff.nodes.plan_tool import plan_tool
+
+        self.plans.expected = True
+        return plan_tool(tools, self.desk)
+
     def insert(
         self,
         graph: Any,
@@ -191,7 +207,8 @@ class Gates(Office):
 
         self.undoings.update(undoings or {})
         advisors = Advisors(self._advisors, self._advice_within)
-        return Heart(self.desk, self.claims, self.policy, probes or {}, self.undoings, self.outcome_reviews, advisors)
+        reviews = self.outcome_reviews
+        return Heart(self.desk, self.claims, self.policy, probes or {}, self.undoings, reviews, advisors, self.plans)
 
     @staticmethod
     def current_action() -> CurrentAction | None:

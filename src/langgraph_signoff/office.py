@@ -13,6 +13,7 @@ from langgraph_signoff.desk import Clock, Desk, utc_now
 from langgraph_signoff.law import Case
 from langgraph_signoff.leases import Leases
 from langgraph_signoff.ledger import Ledger, open_ledger
+from langgraph_signoff.planning import Plans
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.vocabulary import Advisor, Ticket, Undoing
 
@@ -45,6 +46,7 @@ class Office:
         self.desk = Desk(self.ledger, clock=clock)
         self.leases = Leases(self.ledger, self.desk.clock, seconds=lease)
         self.claims = Claims(self.desk, self.leases, wait=wait)
+        self.plans = Plans(self.desk)
 
     @cached_property
     def policy(self) -> Policy:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from langgraph_signoff.durations import format_duration
 from langgraph_signoff.justification import to_markdown
+from langgraph_signoff.plan_text import REST, step_lines
 from langgraph_signoff.vocabulary import Decision, Json, Requirements, Risk, Run, Standing, Ticket, Verdict
 
 Lines = Iterable[tuple[str, str]]
@@ -53,14 +54,17 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("resource", ticket.resource or ""),
         ("trigger", ticket.trigger),
         ("changed", difference_text(ticket)),
+        ("plan", planned_text(ticket)),
         ("needs", needs_text(ticket)),
-        ("due", time_text(ticket.due_at)),
+        ("due", time_text(ticket.due_at) if ticket.standing is not Standing.EXECUTED else ""),
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),
         ("undone", rollback_text(ticket)),
         ("about", f"ticket {ticket.about[:SHORT_ID]}" if ticket.about else ""),
         ("audit", f"ticket {ticket.audit[:SHORT_ID]}" if ticket.audit else ""),
         ("a flag", flag_text(ticket)),
+        ("used", "\n".join(use_lines(ticket))),
+        ("stands", stands_text(ticket)),
         ("options", ", ".join(ticket.options)),
         ("digest", ticket.digest[:16] if ticket.options else ""),
     ]
@@ -68,9 +72,11 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
 
 
 def subject_lines(ticket: Ticket) -> list[tuple[str, str]]:
-    """What it is about: a call, a question with all that the person is told and what fits as its answer, or a report."""
+    """What it is about: a call, a question with all that the person is told and what fits as its answer, a report, a plan."""
     if is_report(ticket):
         return [("report", to_markdown(ticket.args))]
+    if ticket.kind == "plan":
+        return [("steps", steps_text(ticket))]
     if not is_question(ticket):
         return [("call", call_text(ticket))]
     context = "\n".join(_named(key, value) for key, value in ticket.args.items() if key != "question")
@@ -136,6 +142,33 @@ def call_text(ticket: Ticket) -> str:
         return f"{ticket.tool}(… erased)"
     arguments = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in ticket.args.items())
     return f"{ticket.tool}({arguments})"
+
+
+def steps_text(ticket: Ticket) -> str:
+    """The steps of a plan, one line each."""
+    return "(erased)" if ticket.erased else "\n".join([*step_lines(ticket.args), f"({REST})"])
+
+
+def planned_text(ticket: Ticket) -> str:
+    """Which step of which plan lets a call run; empty if none does."""
+    place = ticket.planned
+    return (
+        f"step {place.step} of plan {place.plan[:SHORT_ID]}, approved by {', '.join(place.approved_by)}"
+        if place
+        else ""
+    )
+
+
+def use_lines(ticket: Ticket) -> list[str]:
+    """The calls that ran on a plan, one line each."""
+    return [f"step {use.step} at {time_text(use.at)}, by ticket {use.ticket[:SHORT_ID]}" for use in ticket.uses]
+
+
+def stands_text(ticket: Ticket) -> str:
+    """How long an approved plan stands, or why it does no more."""
+    if ticket.ended:
+        return f"no more: {ticket.ended}"
+    return f"until {time_text(ticket.due_at)}" if ticket.due_at and ticket.standing is Standing.EXECUTED else ""
 
 
 def risk_text(risk: Risk) -> str:

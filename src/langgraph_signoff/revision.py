@@ -12,6 +12,7 @@ from langgraph_signoff.errors import RevisionRefused, WrongVerdict
 from langgraph_signoff.law import Case, Edit, Say
 from langgraph_signoff.ledger import Draft
 from langgraph_signoff.masking import MASK, mask
+from langgraph_signoff.planning import rule
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.vocabulary import Json
 
@@ -33,9 +34,10 @@ def revise(case: Case, say: Say, args: Mapping[str, Json], *, policy: Policy, de
     changed = _changed(case, args)
     wanted, shown = {**case.args, **changed}, {**case.parsed, **changed}
     _check_schema(case, wanted, set(changed))
+    shown = _spelled_out(shown) if case.kind == "plan" else shown
     action = case.to_action().model_copy(update={"args": wanted, "parsed": shown})
     history = desk.counts(action.thread_id, action.message_id, case.siblings)
-    ruling = law.ruled_again(case.ruling, policy.rule(action, now=desk.clock(), history=history))
+    ruling = law.ruled_again(case.ruling, rule(policy, action, now=desk.clock(), history=history))
     patch = list(jsonpatch.make_patch(case.parsed, shown))
     return law.revise(case, say, Edit(wanted, shown, digest(action.tool, wanted), patch, ruling), policy.people)
 
@@ -123,6 +125,13 @@ def _check_schema(case: Case, wanted: dict[str, Json], changed: set[str]) -> Non
             words = f"breaks `{error.validator}` of its schema" if case.ruling.redact else error.message
             told = " ".join(filter(None, (error.json_path[2:], words)))
             raise RevisionRefused(f"{tool} does not take these arguments: {told}") from error
+
+
+def _spelled_out(plan: dict[str, Json]) -> dict[str, Json]:
+    try:
+        return law.Plan.model_validate(plan).model_dump(mode="json")
+    except ValueError as error:
+        raise RevisionRefused(f"this is no plan: {error}") from error
 
 
 def _errors(schema: dict[str, Json], args: dict[str, Json]) -> Iterator[ValidationError]:

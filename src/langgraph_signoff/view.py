@@ -10,6 +10,7 @@ from langgraph_signoff.entries import Entry
 from langgraph_signoff.justification import summary
 from langgraph_signoff.law import Case
 from langgraph_signoff.masking import MASK, Hush, mask, mask_patch
+from langgraph_signoff.plan_text import plan_text
 from langgraph_signoff.policy.describe import render_describe
 from langgraph_signoff.vocabulary import Decision, Json, Outcome, Standing, Ticket
 
@@ -66,12 +67,17 @@ def to_ticket(case: Case) -> Ticket:
         about=case.about,
         audit=law.audit_id(case.id) if case.is_chosen else "",
         on_flag=case.ruling.audit.on_flag if case.about and case.ruling.audit else None,
+        planned=case.ruling.planned,
+        uses=tuple(case.uses),
+        ended=hush(case.ended),
     )
 
 
 def _description(case: Case, args: dict[str, Any]) -> str:
     if case.kind == "outcome" and not case.ruling.describe:
         return summary(args)
+    if case.kind == "plan" and not case.ruling.describe:
+        return plan_text(args, law.span(case))
     return render_describe(case.ruling.describe, args)
 
 

@@ -36,9 +36,9 @@ class Risk(Word):
     stakes: Literal["low", "medium", "high"] | None = None
 
 
-Kind = Literal["tool", "node", "undo", "outcome", "question", "audit"]
+Kind = Literal["tool", "node", "undo", "outcome", "question", "audit", "plan"]
 """What a ticket is about: the call of a tool, the run of a node or task, the undoing of one of them, all that a run has done, a
-question to a person, or a look at one action that has run."""
+question to a person, a look at one action that has run, or a plan of several calls."""
 
 
 class Action(Word):
@@ -117,6 +117,14 @@ class Audit(Word):
     on_flag: OnFlag = OnFlag()
 
 
+class Planned(Word):
+    """The step of an approved plan that a call is a use of, counted from 1; `plan` is the plan's ticket id."""
+
+    plan: str
+    step: int
+    approved_by: tuple[str, ...] = ()
+
+
 class Ruling(Word):
     """What the policy says of an action, by which rule of which policy version."""
 
@@ -136,6 +144,12 @@ class Ruling(Word):
     describe: str = ""
     redact: tuple[str, ...] = ()
     audit: Audit | None = Field(default=None, description="Only beside allow, once and record.")
+    planned: Planned | None = None
+
+    @property
+    def rests_on_plan(self) -> bool:
+        """Whether a person would have been asked if no plan permitted it."""
+        return self.planned is not None and self.reason_code == PLANNED
 
     @property
     def needs_record(self) -> bool:
@@ -146,6 +160,18 @@ class Ruling(Word):
     def only_records(self) -> bool:
         """Whether it is allowed as often as it is called, and each run goes on record."""
         return self.mode == "allow" and not self.once
+
+
+PLANNED = "planned"
+"""The reason code of a call that runs because an approved plan permits it."""
+
+
+class Use(Word):
+    """One call that ran, or was about to, on a step of a plan."""
+
+    step: int = Field(description="Counted from 1.")
+    ticket: str
+    at: datetime
 
 
 class Advice(Word):
@@ -321,7 +347,8 @@ class Ticket(Word):
     priority: int
     opened_at: datetime
     due_at: datetime | None = Field(
-        description="When silence changes the standing: a pending one expires, an approved one lapses, a doubt goes unanswered."
+        description="When silence changes something: a pending one expires, an approved one lapses, a doubt goes unanswered, a "
+        "plan ends."
     )
     reason_code: str
     rule: str
@@ -353,6 +380,9 @@ class Ticket(Word):
     about: str = Field(default="", description="Of an audit: the ticket of the action that it looks at.")
     audit: str = Field(default="", description="Of an action that was chosen for one: the ticket of its audit.")
     on_flag: OnFlag | None = Field(default=None, description="Of an audit: what a flag sets off.")
+    planned: Planned | None = Field(default=None, description="The step of a plan that let it run without asking.")
+    uses: tuple[Use, ...] = Field(default=(), description="Of a plan: the calls that ran on it.")
+    ended: str = Field(default="", description="Of a plan: why it no longer holds.")
 
     @property
     def seen(self) -> str:
@@ -386,7 +416,8 @@ Probe = Callable[[CurrentAction], Happened | Answer | None]
 """Asked whether a call whose runner died has happened: `Happened(result)`, `Answer.DID_NOT_HAPPEN`, or None for unknown."""
 
 
-_NOT_SHOWN = {"standing", "seq", "decisions", "approved_by", "outcome", "rollback", "erased", "options", "audit"}
+_HISTORY = {"standing", "seq", "decisions", "approved_by", "outcome", "rollback", "erased", "options", "audit"}
+_NOT_SHOWN = _HISTORY | {"uses", "ended"}
 
 
 class Run(Word):

@@ -134,7 +134,7 @@ def comment(
 
 
 def withdraw(shell: Shell, ticket: TICKET, reason: REASON = "") -> None:
-    """Abandon a ticket that is not running; the call never runs."""
+    """Abandon a ticket that is not running; the call never runs. A plan ends: from then on its calls are asked about."""
     _tell(shell, shell.signoff.withdraw(ticket, by=shell.by, reason=reason))
 
 
@@ -237,6 +237,8 @@ def _said(ticket: Ticket, shell: Shell) -> str:
     call = f"{ticket.id[:SHORT_ID]}  {ticket.standing}  {ticket.tool}, by {shell.by}"
     if ticket.erased:
         return f"{call}; erased"
+    if ticket.ended:
+        return f"{call}; the plan stands no more: {ticket.ended}"
     if not ticket.options:
         return call if ticket.about else f"{call}\n{_next(ticket, shell)}"
     if ticket.kind == "question":

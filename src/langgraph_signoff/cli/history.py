@@ -58,12 +58,14 @@ def _deed(entry: dict[str, Any]) -> str:
             by = f" by {body['by']}" if body.get("by") else ""
             return f"{entry['kind']}{by} ({law.Choice(**body['audit']).words})"
         case "amended":
-            return f"amended  it would run with other arguments than were shown: {_ruled(body['ruling'])}"
+            return f"amended  {_WHY.get(body['ruling']['reason_code'], _CHANGED)}: {_ruled(body['ruling'])}"
         case "decided":
             groups = f" ({', '.join(body['groups'])})" if body["groups"] else ""
             return f"decided  {body['verdict']} by {body['by']}{groups}, generation {body['generation']}"
         case "claimed":
             return f"claimed  attempt {body['attempt']} by process {pid_of(body['owner'])}"
+        case "used":
+            return f"used  step {body['step']} by ticket {body['ticket'][:SHORT_ID]}"
         case "in_doubt":
             return f"in_doubt  found by process {pid_of(body['found_by'])}"
         case "halted" | "released" if "tool" in body:
@@ -76,6 +78,10 @@ def _deed(entry: dict[str, Any]) -> str:
         case "erased":
             return f"erased by {body['by']}: {body['reason']}"
     return str(entry["kind"]) + (f" by {body['by']}" if body.get("by") else "")
+
+
+_CHANGED = "it would run with other arguments than were shown"
+_WHY = {"no_longer_planned": "its plan does not permit it any more"}
 
 
 def _ruled(ruling: dict[str, Any]) -> str:

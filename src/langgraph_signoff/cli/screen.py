@@ -105,7 +105,7 @@ def span_text(span: timedelta) -> str:
 
 def show_ticket(ticket: Ticket) -> None:
     """Prints a ticket."""
-    show_lines(ticket_lines(ticket), width=LABEL_WIDTH, bold=("what", "call"))
+    show_lines(ticket_lines(ticket), width=LABEL_WIDTH, bold=("what", "call", "steps"))
 
 
 def show_lines(lines: Lines, *, width: int, bold: Sequence[str] = ()) -> None:

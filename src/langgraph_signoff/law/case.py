@@ -15,6 +15,7 @@ from langgraph_signoff.vocabulary import (
     Rollback,
     Ruling,
     Standing,
+    Use,
     Verdict,
 )
 
@@ -57,6 +58,7 @@ class Case:
     siblings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     approved_at: datetime | None = None
+    agreed_at: datetime | None = None
     doubted_at: datetime | None = None
     claim: Claim | None = None
     told_unknown: bool = False
@@ -69,6 +71,9 @@ class Case:
     gone: frozenset[str] = frozenset()
     choice: dict[str, Any] = field(default_factory=dict)
     followed: bool = False
+    uses: list[Use] = field(default_factory=list)
+    ends_at: datetime | None = None
+    ended: str = ""
 
     @property
     def expires_at(self) -> datetime | None:
@@ -80,6 +85,8 @@ class Case:
                 return self.approved_at + self.requirements.use_within
             case Standing.IN_DOUBT if self.doubted_at and not self.told_unknown:
                 return self.doubted_at + self.requirements.window
+            case Standing.EXECUTED if not self.ended:
+                return self.ends_at
         return None
 
     @property
@@ -118,7 +125,9 @@ class Case:
 
     @property
     def approvers(self) -> tuple[str, ...]:
-        """Whose approval of this generation counts."""
+        """Whose approval counts: of this generation, or of the plan that lets it run."""
+        if self.ruling.planned:
+            return self.ruling.planned.approved_by
         return tuple(by for by, verdict in self.verdicts().items() if verdict not in _NOT_FOR)
 
     @property

@@ -10,7 +10,8 @@ from typing import Any
 
 from langgraph_signoff.entries import Entry, moment
 from langgraph_signoff.law.case import Case, Claim
-from langgraph_signoff.vocabulary import Decision, Left, Outcome, Rollback, Ruling, Standing, Verdict
+from langgraph_signoff.law.plans import until
+from langgraph_signoff.vocabulary import Decision, Left, Outcome, Rollback, Ruling, Standing, Use, Verdict
 
 
 def standing(history: Sequence[Entry], now: datetime) -> Standing:
@@ -58,7 +59,11 @@ def _by_silence(case: Case) -> None:
             case.standing = Standing.LAPSED
         case Standing.IN_DOUBT:
             case.told_unknown = True
+        case Standing.EXECUTED:
+            case.ended = _OVER
 
+
+_OVER = "its time is over"
 
 _FIRST_STANDING = {"allow": Standing.APPROVED, "review": Standing.PENDING, "deny": Standing.DENIED}
 
@@ -155,7 +160,7 @@ def _next_generation(case: Case, entry: Entry) -> None:
     case.requirements = case.ruling.requirements
     case.due_at = case.at + case.requirements.window
     case.args, case.parsed, case.digest = edit.get("args", {}), edit.get("parsed", {}), edit.get("digest", "")
-    case.standing, case.approved_at = _FIRST_STANDING[case.ruling.mode], None
+    case.standing, case.approved_at, case.agreed_at = _FIRST_STANDING[case.ruling.mode], None, None
 
 
 def _count(case: Case) -> None:
@@ -164,7 +169,8 @@ def _count(case: Case) -> None:
     if len(objections) >= case.requirements.rejections:
         case.standing, case.why = Standing.FLAGGED if is_audit else Standing.REJECTED, case.decisions[-1].reason
     elif case.kind != "question" and len(case.approvers) >= case.requirements.approvals:
-        case.standing, case.approved_at = Standing.CONFIRMED if is_audit else Standing.APPROVED, case.at
+        case.standing = Standing.CONFIRMED if is_audit else Standing.APPROVED
+        case.approved_at = case.agreed_at = case.at
 
 
 def _ended(case: Case, entry: Entry) -> None:
@@ -199,6 +205,7 @@ def _outcome(case: Case, entry: Entry) -> None:
         return
     case.standing, case.result = Standing(entry.kind), entry.contents
     case.outcome = Outcome.model_validate(outcome_words(entry))
+    case.ends_at = until(case)
 
 
 def outcome_words(entry: Entry) -> dict[str, Any]:
@@ -235,6 +242,15 @@ def _told(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape for ev
     case.told_unknown = True
 
 
+def _used(case: Case, entry: Entry) -> None:
+    case.uses.append(Use(step=entry.body["step"], ticket=entry.body["ticket"], at=case.at))
+
+
+def _plan_ended(case: Case, entry: Entry) -> None:
+    by, reason = entry.body.get("by"), entry.contents.get("reason", "")
+    case.ended = (f"withdrawn by {by}" + (f": {reason}" if reason else "")) if by else _OVER
+
+
 def _erased(case: Case, entry: Entry) -> None:
     case.erased, case.erasure = True, f"erased by {entry.body['by']}: {entry.body['reason']}"
 
@@ -249,7 +265,9 @@ def _followed(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape fo
     case.followed = True
 
 
-_AFTER_THE_END = frozenset({"decided", "erased", "rolled_back", "executed", "failed", "alerted", "followed_up"})
+_AFTER_THE_END = frozenset(
+    {"decided", "erased", "rolled_back", "executed", "failed", "alerted", "followed_up", "used", "ended"}
+)
 
 _STEPS: dict[str, Callable[[Case, Entry], None]] = {
     "decided": _decided,
@@ -266,6 +284,8 @@ _STEPS: dict[str, Callable[[Case, Entry], None]] = {
     "in_doubt": _doubted,
     "retried": _retried,
     "told_unknown": _told,
+    "used": _used,
+    "ended": _plan_ended,
     "erased": _erased,
     "rolled_back": _rolled_back,
     "alerted": _followed,

@@ -18,6 +18,7 @@ from langgraph_signoff.errors import (
 )
 from langgraph_signoff.law.audits import alerts, audit_id
 from langgraph_signoff.law.case import Case
+from langgraph_signoff.law.plans import stands
 from langgraph_signoff.law.questions import fitting, is_same
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Requirements, Rollback, Ruling, Standing, Verdict
 
@@ -114,9 +115,14 @@ def comment(case: Case, say: Say, people: People) -> list[Draft]:
 
 
 def withdraw(case: Case, *, by: str, reason: str, people: People = None) -> list[Draft]:
-    """Abandons a ticket that is not running yet: anybody the policy knows may, and the requester. Raises TicketClosed."""
+    """Abandons a ticket that is not running yet, or ends a plan: anybody the policy knows may, and the requester.
+
+    Raises TicketClosed.
+    """
     if people is not None and by not in people and by != case.requester:
         raise NotAllowedToDecide(_unknown(by, people))
+    if stands(case):
+        return [Draft("ended", {"by": by}, {"reason": reason})]
     if case.standing not in (Standing.PENDING, Standing.APPROVED):
         raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}; only a pending or approved one can be withdrawn")
     return [Draft("withdrawn", {"by": by}, {"reason": reason})]
@@ -184,6 +190,8 @@ def silence(case: Case, now: datetime) -> list[Draft]:
             return [Draft("unreviewed", {})]
         case Standing.APPROVED:
             return [Draft("lapsed", {})]
+        case Standing.EXECUTED:
+            return [Draft("ended", {})]
     return [Draft("told_unknown", {})]
 
 

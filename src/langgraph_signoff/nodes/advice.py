@@ -14,22 +14,31 @@ from langgraph_signoff.vocabulary import Action, Advice, Advisor, Ruling
 
 
 @dataclass(frozen=True, slots=True)
+class Advised:
+    """A ruling, stricter where an advisor says so, their notes, and whether one of them wants a person's word."""
+
+    ruling: Ruling
+    notes: tuple[str, ...] = ()
+    doubted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Advisors:
     """Who is asked about each new action that the policy does not deny, and for how many seconds each is waited for."""
 
     ask: Sequence[Advisor] = ()
     within: float = 30.0
 
-    def advise(self, policy: Policy, action: Action, ruling: Ruling) -> tuple[Ruling, tuple[str, ...]]:
-        """The ruling, stricter where somebody says so, and their notes. Who fails or answers nonsense leaves a person to decide."""
-        notes: list[str] = []
+    def advise(self, policy: Policy, action: Action, ruling: Ruling) -> Advised:
+        """What comes of asking all of them. Who fails or answers nonsense leaves a person to decide."""
+        notes, doubted = list[str](), False
         for advisor in self.ask:
             if ruling.mode == "deny":
                 break
             advice = self._ask(advisor, action, ruling)
-            ruling = _stricter(policy, action, ruling, advice)
+            ruling, doubted = _stricter(policy, action, ruling, advice), doubted or advice.mode == "review"
             notes += [f"{_name(advisor)}: {advice.note}"] if advice.note else []
-        return ruling, tuple(notes)
+        return Advised(ruling, tuple(notes), doubted)
 
     def _ask(self, advisor: Advisor, action: Action, ruling: Ruling) -> Advice:
         # A thread that is late cannot be stopped; nobody waits for it, and what it says is not heard.

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from langgraph.errors import GraphBubbleUp, ParentCommand, is_invalid_resume
 
+from langgraph_signoff import planning
 from langgraph_signoff.canonical import digest
-from langgraph_signoff.claims import Claims, Halted
+from langgraph_signoff.claims import Claims, Halted, Unplanned
 from langgraph_signoff.desk import Desk, Opening
 from langgraph_signoff.errors import StillRunning, TicketClosed
 from langgraph_signoff.law import Case, Halt, Say, ruled_again, settled
@@ -23,8 +24,10 @@ from langgraph_signoff.nodes.advice import Advisors
 from langgraph_signoff.nodes.payload import halt_pause, pause, pause_id
 from langgraph_signoff.nodes.steps import Ask, Hear, Io, Sleep, Steps, Work
 from langgraph_signoff.nodes.turn import Call, identified
+from langgraph_signoff.planning import Plans
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.vocabulary import (
+    Action,
     Answer,
     Counts,
     CurrentAction,
@@ -41,6 +44,7 @@ CURRENT: ContextVar[CurrentAction | None] = ContextVar("signoff_current_action",
 BEGUN = (Standing.RUNNING, Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT)
 
 _POLL = 0.05  # seconds between two looks at a call that somebody else runs
+_GATHER = 2.0  # seconds that a call waits for those of its message which a plan wants before it
 
 
 class Door(Protocol):
@@ -76,6 +80,7 @@ class Heart:
     undoings: Mapping[str, Undoing]
     outcome_reviews: Collection[str]
     advisors: Advisors
+    plans: Plans
 
     # Rule, open, wait -------------------------------------------------------------------------------------------------
 
@@ -95,17 +100,28 @@ class Heart:
         for call in calls:
             call.known = call.id in known
             call.ruling = known.get(call.id) if call.known or call.is_refused else (yield from self._new_ruling(call))
-        fresh = [identified(c) for c in calls if not (c.known or c.is_free or c.is_refused)]
+        fresh = [call for call in calls if not (call.known or call.is_refused) and self._may_need_record(call)]
         if fresh:
-            yield Io(partial(self._open, fresh))
+            opened = yield from self._opened(fresh, patient=len(calls) == 1)
             for call in fresh:
-                call.known = True
+                call.known, call.ruling = call.id in opened, opened.get(call.id, call.ruling)
+
+    def _opened(self, calls: Sequence[Call], *, patient: bool) -> Steps[dict[str, Ruling]]:
+        # A call in a task of its own may come to its plan before those that were proposed before it.
+        end = time.monotonic() + (_GATHER if patient and calls[0].siblings else 0)
+        while (opened := (yield Io(partial(self._open, calls, patient=time.monotonic() < end)))) is None:
+            yield Sleep(_POLL)
+        return {opening.id: opening.ruling for opening in opened}
+
+    def _may_need_record(self, call: Call) -> bool:
+        # A plan must know of a step that the policy lets run anyway.
+        return not call.is_free or (self.plans.expected and not call.trouble)
 
     def _new_ruling(self, call: Call) -> Steps[Ruling]:
         ruling = self._rule(call)
         if self.advisors.ask:
-            ruling, notes = yield Io(partial(self.advisors.advise, self.policy, call.action, ruling))
-            call.notes += notes
+            advised = yield Io(partial(self.advisors.advise, self.policy, call.action, ruling))
+            ruling, call.notes, call.doubted = advised.ruling, call.notes + advised.notes, advised.doubted
         return ruling
 
     def _look(self, calls: Sequence[Call]) -> dict[str, Ruling | None]:
@@ -114,8 +130,8 @@ class Heart:
         return {id_: None if row.reviewed else self.desk.case(id_).ruling for id_, row in rows.items()}
 
     def _rule(self, call: Call) -> Ruling:
-        history = self._history(call) if self.policy.needs_history(call.action) else Counts()
-        ruling = self.policy.rule(call.action, now=self.desk.clock(), history=history)
+        history = self._history(call) if planning.needs_history(self.policy, call.action) else Counts()
+        ruling = planning.rule(self.policy, call.action, now=self.desk.clock(), history=history)
         if ruling.at_the_end:
             # Nobody looks at the end of a run where no graph has a review there.
             put_off = {"mode": "allow", "once": True} if self.outcome_reviews else {"at_the_end": False}
@@ -125,10 +141,13 @@ class Heart:
     def _history(self, call: Call) -> Counts:
         return self.desk.counts(call.action.thread_id, call.action.message_id, call.siblings)
 
-    def _open(self, calls: Sequence[Call]) -> None:
+    def _open(self, calls: Sequence[Call], *, patient: bool) -> list[Opening] | None:
         taken: set[str] = set()
-        openings = [replace(self._opening(call, taken), siblings=call.siblings, notes=call.notes) for call in calls]
-        self.desk.open(openings, policy=(self.policy.version, self.policy.document))
+        openings = [
+            replace(self._opening(call, taken), siblings=call.siblings, notes=call.notes, doubted=call.doubted)
+            for call in [call if call.is_free else identified(call) for call in calls]
+        ]
+        return self.plans.open(openings, policy=(self.policy.version, self.policy.document), patient=patient)
 
     def _opening(self, call: Call, taken: set[str]) -> Opening:
         assert call.ruling is not None, "rule() has just set it"
@@ -198,6 +217,12 @@ class Heart:
                 args = door.fit(case) if granted else None
             except Halted as held:
                 yield (yield Io(partial(self._wait_for_release, [door.name], [call.id], call, held.halt)))
+            except Unplanned as found:
+                if found.later and (found.is_under_way or time.monotonic() < end):
+                    yield Sleep(_POLL)
+                else:
+                    yield Io(partial(self._ask_after_all, found.case, call))
+                continue
             except BaseException:
                 # Cut off between the claim and the start: nothing has run.
                 for claimed in mine:
@@ -276,18 +301,34 @@ class Heart:
         except Exception as error:
             self.claims.record(case, Standing.FAILED, messages.keep_error(error))
             raise
-        action = call.action.model_copy(update={"args": case.args, "parsed": parsed})
-        ruling = self.policy.rule(action, now=self.desk.clock(), history=self._history(call))
+        amended = self._amended(
+            case,
+            call.action.model_copy(update={"args": case.args, "parsed": parsed}),
+            history=self._history(call),
+            digest=digest(call.action.tool, {"args": case.args, "parsed": parsed}),
+            reason_code="arguments_changed",
+        )
+        self.claims.give_back(case, amended, policies=[(self.policy.version, self.policy.document)])
+
+    def _ask_after_all(self, case: Case, call: Call) -> None:
+        """Asks a person about a call that was to run on a plan, which does not permit it any more."""
+        action = call.action.model_copy(update={"args": case.args, "parsed": case.parsed})
+        amended = self._amended(
+            case, action, history=self._history(call), digest=case.digest, reason_code="no_longer_planned"
+        )
+
+        def step(now: Case) -> list[Draft]:
+            return [amended] if (now.standing, now.generation) == (case.standing, case.generation) else []
+
+        self.desk.write(case.id, step, policies=[(self.policy.version, self.policy.document)])
+
+    def _amended(self, case: Case, action: Action, *, history: Counts, digest: str, reason_code: str) -> Draft:
+        ruling = planning.rule(self.policy, action, now=self.desk.clock(), history=history)
         ruling = ruled_again(case.ruling, ruling)
         if ruling.mode == "review":
-            ruling = ruling.model_copy(update={"reason_code": "arguments_changed"})
-        edit = {
-            "args": case.args,
-            "parsed": parsed,
-            "digest": digest(action.tool, {"args": case.args, "parsed": parsed}),
-        }
-        amended = Draft("amended", {"ruling": ruling.model_dump(mode="json")}, {"edit": edit})
-        self.claims.give_back(case, amended, policies=[(self.policy.version, self.policy.document)])
+            ruling = ruling.model_copy(update={"reason_code": reason_code})
+        edit = {"args": action.args, "parsed": action.parsed, "digest": digest}
+        return Draft("amended", {"ruling": ruling.model_dump(mode="json")}, {"edit": edit})
 
     def _inquire(self, case: Case, door: Door) -> Steps[None]:
         probe = self.probes.get(door.name)

@@ -199,7 +199,8 @@ def _returned(case: Case, name: str) -> str:
 
 
 def _denied(case: Case, name: str) -> str:
-    return f"{name} was not run: the policy does not permit this call ({case.ruling.reason_code}). Do not propose it again."
+    why = case.ruling.detail if case.kind == "plan" and case.ruling.detail else case.ruling.reason_code
+    return f"{name} was not run: the policy does not permit this call ({why}). Do not propose it again."
 
 
 def _expired(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every end

@@ -31,7 +31,7 @@ from langgraph_signoff.vocabulary import Json, Kind, Left, Rollback, Ruling, Sta
 Update = Any
 """What a node gives LangGraph to update the state with; None for nothing."""
 
-_NOT_WORK: tuple[Kind, ...] = ("undo", "outcome", "audit")
+_NOT_WORK: tuple[Kind, ...] = ("undo", "outcome", "audit", "plan")
 _ASKED = (Standing.PENDING, Standing.APPROVED)
 
 

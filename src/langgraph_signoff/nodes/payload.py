@@ -10,6 +10,7 @@ from typing import Any
 from langgraph.types import Interrupt
 
 from langgraph_signoff.law import Case, Halt
+from langgraph_signoff.render import steps_text
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Standing, Ticket
 
@@ -81,4 +82,5 @@ def _description(ticket: Ticket) -> str:
     if ticket.standing is Standing.IN_DOUBT:
         return f"Did {ticket.tool} happen? Its run was cut off. Settle ticket {ticket.id[:12]}."
     what = ticket.description or f"{ticket.tool} needs a decision"
-    return f"{what} ({ticket.reason_code}). Decide ticket {ticket.id[:12]}."
+    steps = f"\n{steps_text(ticket)}" if ticket.kind == "plan" else ""
+    return f"{what} ({ticket.reason_code}). Decide ticket {ticket.id[:12]}.{steps}"

@@ -15,7 +15,10 @@ from pydantic.v1 import create_model as create_model_v1
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.nodes.as_json import Field, as_json, extras, fields_of, is_opaque
 from langgraph_signoff.nodes.internals import injected_args
-from langgraph_signoff.vocabulary import Json
+from langgraph_signoff.vocabulary import Json, Kind
+
+KIND = "signoff_kind"
+"""The attribute of a tool of ours that says what a call of it is."""
 
 
 class Refused(ValueError):
@@ -25,12 +28,13 @@ class Refused(ValueError):
 class ToolSchema:
     """Parses the arguments of one tool as the tool will; arguments that LangGraph injects are left out.
 
-    `injected`: the names of those. `json_schema`: the JSON Schema of the others, as they have to be given. `is_dynamic`:
+    `kind`: what a call of the tool is. `injected`: the names of those. `json_schema`: the JSON Schema of the others, as they have to be given. `is_dynamic`:
     whether a field that is left out may get another value each time. A tool without a pydantic schema gets its arguments as
     they are proposed, checked against its JSON Schema if it has one.
     """
 
     def __init__(self, tool: BaseTool) -> None:
+        self.kind: Kind = getattr(tool, KIND, "tool")
         self.injected = injected_args(tool)
         schema = tool.args_schema
         self._checked_as_json = isinstance(schema, dict)
@@ -38,6 +42,12 @@ class ToolSchema:
         self._fields = tuple(_by_name(f) for f in _fields(self._model) if f.name not in self.injected)
         self.json_schema: dict[str, Json] = self._json_schema(tool)
         self.is_dynamic = self._model is not None and _is_dynamic(self._model, set())
+
+    @property
+    def defaults(self) -> dict[str, Json]:
+        """What the parsed form holds for arguments that are left out, where that is the same each time."""
+        shown = self.json_schema.get("properties", {}) if self._model is not None else {}
+        return {name: schema["default"] for name, schema in shown.items() if "default" in schema}
 
     def proposed(self, args: dict[str, Any]) -> dict[str, Json]:
         """The arguments that the model chose, as JSON: what it forged for injected ones is dropped, as ToolNode does."""

@@ -31,7 +31,7 @@ class Call:
     """One proposed call on its way through the gate. `id` is the ticket id it has, or would have.
 
     `is_refused`: the tool's schema does not take its arguments; only a ticket opened under an earlier schema knows it.
-    `adjust`: what else has a say in its ruling, after the policy.
+    `adjust`: what else has a say in its ruling, after the policy. `doubted`: whether an advisor wants a person's word on it.
     """
 
     action: Action
@@ -43,6 +43,7 @@ class Call:
     is_refused: bool = False
     notes: tuple[str, ...] = ()
     adjust: Callable[[Ruling], Ruling] | None = None
+    doubted: bool = False
 
     @property
     def is_free(self) -> bool:
@@ -83,6 +84,7 @@ class Scene:
         proposal = json.dumps([message_id, call_id, index])
         action = Action(
             thread_id=self.thread_id,
+            kind=schema.kind,
             proposal=proposal,
             tool=tool,
             args=args,

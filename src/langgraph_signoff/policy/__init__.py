@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Policy", "render_describe"]
 
 
-RULED_AS = {"undo": "tool", "outcome": "node"}
-"""What undoes a call is a tool, or is ruled as one; who reviews an outcome does so at a node."""
+RULED_AS = {"undo": "tool", "outcome": "node", "plan": "tool"}
+"""What undoes a call or proposes a plan is a tool, or is ruled as one; who reviews an outcome does so at a node."""
 
 
 Ruled = Literal["tool", "node", "question"]

@@ -13,7 +13,7 @@ from langgraph_signoff.policy.loading import Path, Source
 from langgraph_signoff.policy.quoting import quote_mistake
 from langgraph_signoff.policy.shape import shaped
 
-RESERVED_CODES = ("policy_error", "unlisted_tool")
+RESERVED_CODES = ("planned", "policy_error", "unlisted_tool")
 
 _OF_AUDITS = (*Sampling.model_fields, "on_flag")
 _OF_REVIEWS = ("use_within", "on_timeout", "max_revisions", "reask")
