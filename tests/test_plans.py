@@ -260,6 +260,17 @@ def test_no_policy_lets_a_plan_run_without_a_person(bank: Bank, entry: str) -> N
     assert bank.paid == []
 
 
+def test_supervision_by_outcome_puts_no_plan_off(bank: Bank) -> None:
+    policy = POLICY.replace("version: 1", "version: 1\nsupervision: strategic").replace(
+        "propose_plan: review", "propose_plan: {risk: {reversible: true}}"
+    )
+    bank.signoff = bank.new_signoff(policy)
+    bank.signoff.outcome_review("review", back_to="agent")
+    everything = [bank.pay, bank.signoff.plan([bank.pay])]
+    with agent(bank.signoff, everything, [plan(PAY), "ok"]) as bank.graph:
+        assert [ticket.kind for ticket in bank.run().tickets] == ["plan"]
+
+
 @pytest.mark.parametrize(
     ("steps", "step"),
     [
