@@ -28,7 +28,9 @@ from langgraph_signoff import (
 )
 from langgraph_signoff.cards import ticket_html
 from langgraph_signoff.nodes.payload import pause
-from support import Clock, agent
+from langgraph_signoff.planning import rule
+from langgraph_signoff.vocabulary import Counts
+from support import NOW, Clock, agent, opening
 
 POLICY = """
 version: 1
@@ -260,15 +262,14 @@ def test_no_policy_lets_a_plan_run_without_a_person(bank: Bank, entry: str) -> N
     assert bank.paid == []
 
 
-def test_supervision_by_outcome_puts_no_plan_off(bank: Bank) -> None:
-    policy = POLICY.replace("version: 1", "version: 1\nsupervision: strategic").replace(
-        "propose_plan: review", "propose_plan: {risk: {reversible: true}}"
+def test_supervision_by_outcome_puts_no_plan_off() -> None:
+    policy = Policy.parse(
+        "version: 1\nsupervision: strategic\ntools: {propose_plan: {risk: {reversible: true}}, look: {risk: {reversible: true}}}"
     )
-    bank.signoff = bank.new_signoff(policy)
-    bank.signoff.outcome_review("review", back_to="agent")
-    everything = [bank.pay, bank.signoff.plan([bank.pay])]
-    with agent(bank.signoff, everything, [plan(PAY), "ok"]) as bank.graph:
-        assert [ticket.kind for ticket in bank.run().tickets] == ["plan"]
+    proposed = opening({"steps": [{"tool": "look", "args": {"x": 1}}]}, kind="plan", tool="propose_plan").action
+    assert policy.rule(proposed, now=NOW).at_the_end
+    ruling = rule(policy, proposed, now=NOW, history=Counts())
+    assert (ruling.mode, ruling.at_the_end, ruling.audit) == ("review", False, None)
 
 
 @pytest.mark.parametrize(
