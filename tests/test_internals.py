@@ -6,11 +6,14 @@ Each runs on a small graph of LangGraph alone, without a gate.
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import multiprocessing
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from contextvars import copy_context
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -188,6 +191,34 @@ def test_an_answer_that_was_heard_is_not_the_answer_to_the_next_question(saver: 
     assert asked == ["the tool's own"], f"the tool's own question got the answer that was heard: {answers}"
     graph.invoke(Command(resume="y"), THREAD)
     assert answers == ["y"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_all_threads_of_one_run_of_a_task_share_what_no_other_run_has_and_what_goes_with_it(
+    is_async: bool,
+) -> None:
+    lives = list[Any]()
+
+    def look() -> Any:
+        lives.append(weakref.ref(life := internals.life_of_task(configurable())))
+        return life
+
+    def node(state: State) -> None:
+        with futures.ThreadPoolExecutor() as threads:
+            own = look()
+            assert threads.submit(copy_context().run, look).result() is own
+            assert task(look)().result() is not own  # type: ignore[call-overload]  # a task without arguments
+
+    async def anode(state: State) -> None:
+        own = look()
+        assert await asyncio.gather(asyncio.to_thread(look), asyncio.to_thread(look)) == [own, own]
+
+    graph = builder(*[anode if is_async else node] * 2).compile()
+    for _ in range(2):
+        await graph.ainvoke({"word": "go"}) if is_async else graph.invoke({"word": "go"})
+    gc.collect()
+    assert [life() for life in lives] == [None] * 12, "LangGraph keeps the life of a task in another place"
+    assert internals.life_of_task({}) is None
 
 
 def test_a_task_sees_what_it_showed_when_it_last_paused(saver: SqliteSaver) -> None:

@@ -522,7 +522,7 @@ def test_checks_and_explanations_know_the_gate_of_an_agent(sync_firm: Agency) ->
     tools = [*sync_firm.tools(), sync_firm.tool("wire", sync_firm.send)]
     for place in ("before", "after"):
         graph = sync_firm.hire([SEND, "done"], tools=tools, **{place: [Idle()]})
-        assert gated(graph) == (["send", "look", "wire"], [])
+        assert gated(graph) == (["send", "look", "wire"], [], [])
         assert explain(graph).splitlines() == [
             "model: runs as it is",
             "tools: gated tools: send (review), look (allow), wire (review)",

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from langgraph_signoff.asking import Asking
 from langgraph_signoff.decisions import Decisions
-from langgraph_signoff.gates import Gates
 from langgraph_signoff.ledger import Entry, Query, stamp
 from langgraph_signoff.view import to_ticket, words_of
 from langgraph_signoff.vocabulary import Run, Standing, Ticket
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from langgraph_signoff.audit import Report
 
 
-class Signoff(Gates, Decisions):
+class Signoff(Asking, Decisions):
     """Gates tools, takes decisions, runs and resumes threads, over one ledger and one policy.
 
     `ledger`: path of the SQLite file, made if it is not there. `policy`: a YAML file's path or a `Policy`; without one,

@@ -61,12 +61,12 @@ def _against(policy: Policy, name: str, config: Path | None) -> list[str]:
     from langgraph_signoff.cli.graphs import Graphs
     from langgraph_signoff.nodes.checks import gated
 
-    async def names() -> tuple[list[str], list[str]]:
+    async def names() -> tuple[list[str], list[str], list[str]]:
         async with Graphs(config) as graphs:
             return gated(await graphs.load(name))
 
-    tools, nodes = asyncio.run(names())
-    if not tools and not nodes:
+    found = asyncio.run(names())
+    if not any(found):
         raise Unusable(f"the graph {name!r} has no gated node, so no policy rules there")
-    policy.check_graph(tools, nodes)
-    return policy.warnings(tools, nodes)
+    policy.check_graph(*found)
+    return policy.warnings(*found)

@@ -8,6 +8,7 @@ from typing import Any
 from langgraph.func import task
 
 from langgraph_signoff.nodes.internals import room
+from langgraph_signoff.nodes.steps import WORKPLACE, workplace
 from langgraph_signoff.vocabulary import CurrentAction
 
 
@@ -23,9 +24,11 @@ def apart(
     name = f"{about.tool}:{about.ticket_id[:12]}:{about.attempt}"
 
     def run() -> Any:
+        WORKPLACE.set(workplace())
         return keep(do())
 
     async def arun() -> Any:
+        WORKPLACE.set(workplace())
         return keep(await ado())
 
     named: Any = task(name=name)

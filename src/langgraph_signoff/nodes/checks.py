@@ -12,7 +12,9 @@ from langgraph.prebuilt import ToolNode
 from langgraph_signoff.errors import GraphRefused
 from langgraph_signoff.nodes.closures import Gating, gating_of
 from langgraph_signoff.nodes.gate import Gate
+from langgraph_signoff.nodes.gated_tool import GatedTool
 from langgraph_signoff.nodes.guarding import gate_of
+from langgraph_signoff.nodes.question_tool import QuestionTool
 from langgraph_signoff.nodes.tool_node import GatedToolNode
 
 Graph = Any
@@ -27,7 +29,7 @@ def check(graph: Graph) -> list[str]:
     for name, node, gate in _gates(graph):
         found += _check_node(name, node)
         # The policy that rules there, whichever the caller has.
-        found += gate.heart.policy.warnings(_tools(node.bound), _nodes(gate))
+        found += gate.heart.policy.warnings(_tools(node.bound), _nodes(gate), _questions(node.bound))
         _check_undo(gate, _tools(node.bound))
     _check_outcome(graph)
     return found
@@ -89,17 +91,31 @@ def _gate(node: Any) -> GatedToolNode | Gating | Gate | None:
 
 
 def _tools(node: Any) -> list[str]:
-    return list(node.tools_by_name) if isinstance(node, ToolNode) else []
+    return [name for name, tool in _by_name(node).items() if not _asks(tool)]
+
+
+def _questions(node: Any) -> list[str]:
+    return [name for name, tool in _by_name(node).items() if _asks(tool)]
+
+
+def _by_name(node: Any) -> dict[str, Any]:
+    return dict(node.tools_by_name) if isinstance(node, ToolNode) else {}
+
+
+def _asks(tool: Any) -> bool:
+    return isinstance(tool, QuestionTool) or (isinstance(tool, GatedTool) and tool.schema_of_call.form is not None)
 
 
 def _nodes(gate: GatedToolNode | Gating | Gate) -> list[str]:
     return [gate.name] if isinstance(gate, Gate) else []
 
 
-def gated(graph: Graph) -> tuple[list[str], list[str]]:
-    """The names of the tools and of the nodes behind a graph's gates, those of its subgraphs included."""
+def gated(graph: Graph) -> tuple[list[str], list[str], list[str]]:
+    """The names of the tools, nodes and tools that ask behind a graph's gates, those of its subgraphs included."""
     gates = [(node.bound, gate) for _, node, gate in _gates(graph)]
-    return [name for node, _ in gates for name in _tools(node)], [name for _, gate in gates for name in _nodes(gate)]
+    tools = [name for node, _ in gates for name in _tools(node)]
+    questions = [name for node, _ in gates for name in _questions(node)]
+    return tools, [name for _, gate in gates for name in _nodes(gate)], questions
 
 
 def breakpoints(graph: Graph) -> tuple[frozenset[str], bool]:
@@ -127,6 +143,8 @@ def _said(node: Any) -> str:
     if isinstance(gate, Gate):
         return f"guarded ({gate.heart.policy.summary(gate.name, kind='node')})"
     if gate:
-        modes = [f"{tool} ({gate.heart.policy.summary(tool, kind='tool')})" for tool in _tools(node)]
+        policy = gate.heart.policy
+        modes = [f"{tool} ({policy.summary(tool, kind='tool')})" for tool in _tools(node)]
+        modes += [f"{asks} (question: {policy.summary(asks, kind='question')})" for asks in _questions(node)]
         return f"gated tools: {', '.join(modes) or 'none'}"
     return "a graph of its own" if isinstance(node, CompiledStateGraph) else "runs as it is"

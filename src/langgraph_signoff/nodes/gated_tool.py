@@ -19,18 +19,18 @@ from langgraph.types import Command
 from pydantic import ConfigDict, PrivateAttr, ValidationError
 from pydantic.v1 import ValidationError as ValidationErrorV1
 
-from langgraph_signoff.canonical import digest
-from langgraph_signoff.errors import SignoffError, UngatedCall
+from langgraph_signoff.errors import ActionRefused, SignoffError, UngatedCall
 from langgraph_signoff.law import Case
 from langgraph_signoff.nodes.apart import apart
 from langgraph_signoff.nodes.as_json import as_json
 from langgraph_signoff.nodes.heart import CURRENT, Heart
 from langgraph_signoff.nodes.internals import can_call_tasks
 from langgraph_signoff.nodes.messages import did_run, keep_result, with_note
+from langgraph_signoff.nodes.question_tool import misfit
 from langgraph_signoff.nodes.schema import Refused, ToolSchema
 from langgraph_signoff.nodes.steps import Work, adrive, drive
 from langgraph_signoff.nodes.turn import Call, Scene
-from langgraph_signoff.vocabulary import CurrentAction
+from langgraph_signoff.vocabulary import CurrentAction, Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Passage:
 
     def find(self, proposed: dict[str, Any], tool: str, schema: ToolSchema) -> Call:
         """The admitted call with this id, tool and arguments; a new one, not yet ruled on, if a wrapper changed them."""
-        hash_ = digest(tool, schema.proposed(proposed["args"]))
+        hash_ = schema.digest(tool, schema.proposed(proposed["args"]))
         for call in self.calls:
             if call.action.call_id == (proposed["id"] or "") and call.action.digest == hash_:
                 return call
@@ -123,7 +123,7 @@ class GatedTool(BaseTool):
             if isinstance(found, ToolMessage):
                 return found
             return drive(self._heart.perform(found, _ToolDoor(self, found, input, config, kwargs)))
-        except UngatedCall:
+        except (ActionRefused, UngatedCall):
             raise
         except SignoffError as error:
             raise Stopped(error) from error
@@ -137,7 +137,7 @@ class GatedTool(BaseTool):
             if isinstance(found, ToolMessage):
                 return found
             return await adrive(self._heart.perform(found, _ToolDoor(self, found, input, config, kwargs)))
-        except UngatedCall:
+        except (ActionRefused, UngatedCall):
             raise
         except SignoffError as error:
             raise Stopped(error) from error
@@ -214,8 +214,19 @@ class _ToolDoor:
         return keep_result(response, name=self.name, tell=tell)[1]
 
     def tell(self, case: Case, text: str) -> ToolMessage:
-        status: Any = "success" if did_run(case) else "error"
+        is_told = did_run(case)
+        if case.answer is not None and not case.erased:
+            text, is_told = self._answer(case.answer.answer)
+        status: Any = "success" if is_told else "error"
         return ToolMessage(text, name=self.name, tool_call_id=self.call_id, status=status)
+
+    def _answer(self, answer: Json) -> tuple[str, bool]:
+        form = self._tool.schema_of_call.form
+        assert form is not None, "only the call of a question gets an answer"
+        try:
+            return form.text(answer), True
+        except ValidationError as error:
+            return f"{self.name} was answered, but not as it must be: {misfit(error)}. Ask again, and say so.", False
 
     def give(self, case: Case, kept: Any) -> Any:
         # A tool may return what ToolNode refuses; the thread must finish all the same.

@@ -122,7 +122,8 @@ class Heart:
         if self.advisors.ask:
             advised = yield Io(partial(self.advisors.advise, self.policy, call.action, ruling))
             ruling, call.notes, call.doubted = advised.ruling, call.notes + advised.notes, advised.doubted
-        return ruling
+        # Whatever lets calls run, nobody but a person answers.
+        return self.policy.review(call.action) if call.is_question and ruling.mode == "allow" else ruling
 
     def _look(self, calls: Sequence[Call]) -> dict[str, Ruling | None]:
         named = [call.id for call in calls if not call.trouble]
@@ -178,8 +179,8 @@ class Heart:
         return list(jsonpatch.make_patch(self.desk.case(previous).parsed, call.action.parsed))
 
     def _halted(self, calls: Sequence[Call]) -> Ask | None:
-        # What needs a claim is held back there, at the moment it would start.
-        free = [call for call in calls if call.is_free or (call.ruling and call.ruling.only_records)]
+        # What needs a claim is held back there, at the moment it would start. Of an answer nothing runs but who waits for it.
+        free = [c for c in calls if c.is_free or c.is_question or (c.ruling and c.ruling.only_records)]
         halts = self.desk.halts() if free else None
         held = [(call, halt) for call in free if halts and (halt := halts.on(call.action.thread_id, call.action.tool))]
         return self._wait_for_release([call.action.tool for call, _ in held], [], *held[0]) if held else None

@@ -28,7 +28,7 @@ INTERRUPT = "__interrupt__"
 
 _CALL, _CHECKPOINTER, _DURABILITY = "__pregel_call", "__pregel_checkpointer", "__pregel_durability"
 _SENDS, _CHECKPOINTS = "__pregel_tasks", "checkpoint_map"
-_SCRATCHPAD, _RESUME_MAP = "__pregel_scratchpad", "__pregel_resume_map"
+_READ, _SCRATCHPAD, _RESUME_MAP = "__pregel_read", "__pregel_scratchpad", "__pregel_resume_map"
 
 Configurable = Mapping[str, Any]
 """The `configurable` of a run's config, where LangGraph keeps what it needs at run time."""
@@ -62,6 +62,11 @@ def waits_for_unknown(graph: Any, saved: CheckpointTuple) -> bool:
     unknown = [send.node for send in values.get(_SENDS, ()) if send.node not in graph.nodes]
     unknown += [name for name in values if name not in graph.channels]
     return bool(unknown) and any(channel == INTERRUPT for _, channel, _ in saved.pending_writes or ())
+
+
+def life_of_task(configurable: Configurable) -> Any:
+    """Something that all threads of one run of a task share, that no other run has, and that goes with it; None outside of one."""
+    return configurable.get(_READ)
 
 
 def is_unheard(configurable: Configurable) -> bool:

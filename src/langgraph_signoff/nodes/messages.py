@@ -73,6 +73,8 @@ def did_run(case: Case) -> bool:
 
 def end(case: Case, name: str) -> str:
     """How a call ended of which no result is on record, in words."""
+    if case.kind == "question":
+        return f"{name} {_UNANSWERED.get(case.standing, _unanswered)(case)}"
     tell = _ENDS.get(case.standing, _lost)
     return tell(case, name)
 
@@ -190,8 +192,7 @@ def _in_doubt(case: Case, name: str) -> str:
 
 
 def _rejected(case: Case, name: str) -> str:
-    who = " and ".join(dict.fromkeys(d.by for d in case.decisions if d.verdict is Verdict.REJECT))
-    return f"{name} was not run: rejected by {who}{_because(case)}. Do not propose the same call again unless the user asks for it."
+    return f"{name} was not run: rejected by {_rejecters(case)}{_because(case)}. Do not propose the same call again unless the user asks for it."
 
 
 def _returned(case: Case, name: str) -> str:
@@ -219,6 +220,10 @@ def _lost(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every 
     return f"{name} was not run: what was approved is no longer on record. Do not propose it again."
 
 
+def _rejecters(case: Case) -> str:
+    return " and ".join(dict.fromkeys(d.by for d in case.decisions if d.verdict is Verdict.REJECT))
+
+
 def _because(case: Case) -> str:
     return f": {case.why}" if case.why else ""
 
@@ -233,4 +238,34 @@ _ENDS: dict[Standing, Callable[[Case, str], str]] = {
     Standing.EXPIRED: _expired,
     Standing.LAPSED: _lapsed,
     Standing.WITHDRAWN: _withdrawn,
+}
+
+
+def _unanswered(case: Case) -> str:
+    return f"was not answered: it is {case.standing}."
+
+
+def _not_answered(case: Case) -> str:
+    return f"was not answered: rejected by {_rejecters(case)}{_because(case)}. Do not ask the same again unless the user wants it."
+
+
+def _asked_back(case: Case) -> str:
+    return (
+        f"was not answered: {case.decisions[-1].by} sent it back{_because(case)}. You may ask again with that in mind."
+    )
+
+
+def _answer_gone(case: Case) -> str:
+    return f"was answered, and what is known of it has been {case.erasure or 'erased'}. Do not ask again."
+
+
+_UNANSWERED: dict[Standing, Callable[[Case], str]] = {
+    Standing.ANSWERED: _answer_gone,
+    Standing.REJECTED: _not_answered,
+    Standing.RETURNED: _asked_back,
+    Standing.DENIED: lambda case: (
+        f"was not asked: the policy does not permit it ({case.ruling.reason_code}). Do not ask it again."
+    ),
+    Standing.EXPIRED: lambda _: "was not answered: nobody did in time. Tell the user; ask again only if they want it.",
+    Standing.WITHDRAWN: lambda case: f"was not answered: the question was withdrawn{_because(case)}.",
 }

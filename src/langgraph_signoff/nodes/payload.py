@@ -10,7 +10,7 @@ from typing import Any
 from langgraph.types import Interrupt
 
 from langgraph_signoff.law import Case, Halt
-from langgraph_signoff.render import steps_text
+from langgraph_signoff.render import answer_text, steps_text, what_text
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Standing, Ticket
 
@@ -74,6 +74,8 @@ def _request(ticket: Ticket) -> dict[str, Any]:
 def _config(ticket: Ticket) -> dict[str, Any]:
     if ticket.standing is Standing.IN_DOUBT:
         return {"action_name": ticket.tool, "allowed_decisions": ["respond"]}
+    if ticket.kind == "question":
+        return {"action_name": ticket.tool, "allowed_decisions": ["respond", "reject"]}
     allowed = ["approve", "edit", "reject"] if ticket.editable else ["approve", "reject"]
     return {"action_name": ticket.tool, "allowed_decisions": allowed}
 
@@ -81,6 +83,8 @@ def _config(ticket: Ticket) -> dict[str, Any]:
 def _description(ticket: Ticket) -> str:
     if ticket.standing is Standing.IN_DOUBT:
         return f"Did {ticket.tool} happen? Its run was cut off. Settle ticket {ticket.id[:12]}."
+    if ticket.kind == "question":
+        return f"{what_text(ticket)} ({ticket.reason_code}). Answer ticket {ticket.id[:12]} with {answer_text(ticket)}."
     what = ticket.description or f"{ticket.tool} needs a decision"
     steps = f"\n{steps_text(ticket)}" if ticket.kind == "plan" else ""
     return f"{what} ({ticket.reason_code}). Decide ticket {ticket.id[:12]}.{steps}"

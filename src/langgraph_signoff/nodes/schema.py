@@ -15,6 +15,7 @@ from pydantic.v1 import create_model as create_model_v1
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.nodes.as_json import Field, as_json, extras, fields_of, is_opaque
 from langgraph_signoff.nodes.internals import injected_args
+from langgraph_signoff.nodes.question_tool import QuestionTool
 from langgraph_signoff.vocabulary import Json, Kind
 
 KIND = "signoff_kind"
@@ -28,9 +29,10 @@ class Refused(ValueError):
 class ToolSchema:
     """Parses the arguments of one tool as the tool will; arguments that LangGraph injects are left out.
 
-    `kind`: what a call of the tool is. `injected`: the names of those. `json_schema`: the JSON Schema of the others, as they have to be given. `is_dynamic`:
-    whether a field that is left out may get another value each time. A tool without a pydantic schema gets its arguments as
-    they are proposed, checked against its JSON Schema if it has one.
+    `kind`: what a call of the tool is. `injected`: the names of those. `json_schema`: the JSON Schema of the others, as they
+    have to be given. `is_dynamic`: whether a field that is left out may get another value each time. `form`: of a tool that
+    asks a person, what fits as an answer. A tool without a pydantic schema gets its arguments as they are proposed, checked
+    against its JSON Schema if it has one.
     """
 
     def __init__(self, tool: BaseTool) -> None:
@@ -42,6 +44,7 @@ class ToolSchema:
         self._fields = tuple(_by_name(f) for f in _fields(self._model) if f.name not in self.injected)
         self.json_schema: dict[str, Json] = self._json_schema(tool)
         self.is_dynamic = self._model is not None and _is_dynamic(self._model, set())
+        self.form = tool.form if isinstance(tool, QuestionTool) else None
 
     @property
     def defaults(self) -> dict[str, Json]:
@@ -52,6 +55,10 @@ class ToolSchema:
     def proposed(self, args: dict[str, Any]) -> dict[str, Json]:
         """The arguments that the model chose, as JSON: what it forged for injected ones is dropped, as ToolNode does."""
         return {key: as_json(value) for key, value in args.items() if key not in self.injected}
+
+    def digest(self, tool: str, args: dict[str, Json]) -> str:
+        """Names a call of the tool with these proposed arguments."""
+        return self.form.digest(tool, args) if self.form else digest(tool, args)
 
     def parse(self, args: dict[str, Json]) -> dict[str, Json]:
         """What the tool would get, as JSON. Raises pydantic's ValidationError (of v1 or v2), or Refused."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -99,6 +100,18 @@ class Sleep:
         await asyncio.sleep(self.seconds)
 
 
+WORKPLACE: ContextVar[str] = ContextVar("signoff_workplace", default="")
+"""LangGraph's name of the task in which the guarded work runs that was begun last."""
+
+
+def workplace() -> str:
+    """LangGraph's name of the task that runs here, empty outside of a graph."""
+    try:
+        return str(get_config().get("metadata", {}).get("langgraph_checkpoint_ns") or "")
+    except RuntimeError:
+        return ""
+
+
 class Work:
     """The guarded work itself. `started` tells whether it may have had an effect."""
 
@@ -110,21 +123,23 @@ class Work:
 
     def run(self) -> Any:
         """Runs it, with `current_action()` set."""
-        token = self._current.set(self._about)
-        self.started = True
-        try:
+        with self._begun():
             return self._do()
-        finally:
-            self._current.reset(token)
 
     async def arun(self) -> Any:
         """Runs its async form, with `current_action()` set."""
-        token = self._current.set(self._about)
+        with self._begun():
+            return await self._ado()
+
+    @contextmanager
+    def _begun(self) -> Iterator[None]:
+        current, place = self._current.set(self._about), WORKPLACE.set(workplace())
         self.started = True
         try:
-            return await self._ado()
+            yield
         finally:
-            self._current.reset(token)
+            WORKPLACE.reset(place)
+            self._current.reset(current)
 
 
 def drive(steps: Steps[T]) -> T:

@@ -12,7 +12,6 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCa
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from langgraph_signoff.canonical import digest
 from langgraph_signoff.errors import Unidentified
 from langgraph_signoff.nodes.internals import ends_unsaved, has_checkpointer
 from langgraph_signoff.nodes.schema import ToolSchema
@@ -44,6 +43,11 @@ class Call:
     notes: tuple[str, ...] = ()
     adjust: Callable[[Ruling], Ruling] | None = None
     doubted: bool = False
+
+    @property
+    def is_question(self) -> bool:
+        """Whether a person is asked something, and nothing of it runs."""
+        return self.action.kind == "question"
 
     @property
     def is_free(self) -> bool:
@@ -78,7 +82,7 @@ class Scene:
 
     def _call(self, proposed: ToolCall, index: int, tool: str, schema: ToolSchema, parsed: dict[str, Json]) -> Call:
         args = schema.proposed(proposed["args"])
-        hash_ = digest(tool, args)
+        hash_ = schema.digest(tool, args)
         message_id = (self.message.id if self.message else None) or ""
         call_id = proposed["id"] or ""
         proposal = json.dumps([message_id, call_id, index])
@@ -100,6 +104,8 @@ class Scene:
             trigger=self.trigger,
             confidence=self.confidence(proposed) if self.confidence else 0.0,
             args_schema=schema.json_schema,
+            answer_schema=schema.form.schema if schema.form else {},
+            editable=schema.form is None,
         )
         siblings = tuple(c["name"] for c in self.message.tool_calls[:index]) if self.message else ()
         trouble = self.trouble or ("" if message_id else _NO_MESSAGE_ID)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from contextvars import ContextVar
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
@@ -24,7 +25,8 @@ from langgraph_signoff.vocabulary import Json
 
 _POLL, _LOOKS = 0.05, 100  # seconds between two looks for a checkpoint that is only being saved, and how many looks
 
-_COUNTED: ContextVar[tuple[Any, Counter[str]]] = ContextVar("signoff_visits", default=((), Counter()))
+_COUNTED: WeakKeyDictionary[Any, Counter[tuple[str, int]]] = WeakKeyDictionary()
+_COUNTING = Lock()
 
 
 def place_of(config: RunnableConfig) -> list[Json]:
@@ -37,13 +39,19 @@ def place_of(config: RunnableConfig) -> list[Json]:
 def visit_of(config: RunnableConfig, ticket_id: str) -> str:
     """This visit. To be asked for once in each run: it is counted."""
     info = get_runtime().execution_info
-    task, attempt = (info.checkpoint_ns, info.node_attempt) if info else ("", 1)
-    known, counted = _COUNTED.get()
-    if known != (task, attempt):
-        counted = Counter()
-        _COUNTED.set(((task, attempt), counted))
-    counted[ticket_id] += 1
-    return json.dumps([*place_of(config), task.rpartition("|")[2], counted[ticket_id]])
+    task = info.checkpoint_ns if info else ""
+    return json.dumps([*place_of(config), task.rpartition("|")[2], times(ticket_id)])
+
+
+def times(ticket_id: str) -> int:
+    """How often this run of a task has come to this very call, this time included; whichever of its threads did."""
+    info, life = get_runtime().execution_info, internals.life_of_task(get_config().get("configurable", {}))
+    if info is None or life is None:
+        return 1
+    with _COUNTING:
+        counted = _COUNTED.setdefault(life, Counter())
+        counted[ticket_id, info.node_attempt] += 1
+        return counted[ticket_id, info.node_attempt]
 
 
 def is_same(one: str, other: str) -> bool:
