@@ -100,6 +100,37 @@ def test_a_node_finds_its_checkpoint_and_those_around_it_with_the_tasks_that_ran
     assert after.metadata["source"] == "loop"
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("config", [None, {"configurable": {"thread_id": "another"}}])
+async def test_a_node_finds_the_nodes_of_its_graph_and_of_those_around_it_in_its_thread(
+    is_async: bool, config: Any
+) -> None:
+    seen = list[Any]()
+
+    def look(state: State) -> None:
+        seen.extend(
+            found.bound.func for found in internals.nodes_around(configurable()) if hasattr(found.bound, "func")
+        )
+
+    async def alook(state: State) -> None:
+        seen.extend(
+            found.bound.afunc for found in internals.nodes_around(configurable()) if hasattr(found.bound, "afunc")
+        )
+
+    def call(state: State) -> None:
+        inner.invoke({"word": "go"}, config)
+
+    async def acall(state: State) -> None:
+        await inner.ainvoke({"word": "go"}, config)
+
+    own, around = (alook, acall) if is_async else (look, call)
+    inner = builder(own).compile()
+    outer = builder(around, timeout=LONG).compile() if is_async else builder(around).compile()
+    await outer.ainvoke({"word": "go"}, THREAD) if is_async else outer.invoke({"word": "go"}, THREAD)
+    found = [function for function in seen if function in (own, around)]
+    assert found == ([own] if config else [own, around]), "LangGraph keeps what runs a graph in another place"
+
+
 @pytest.mark.parametrize(("durability", "unsaved"), [("exit", True), ("sync", False), ("async", False), (None, False)])
 def test_a_node_sees_a_run_that_saves_nothing_before_it_ends(
     saver: SqliteSaver, durability: Any, unsaved: bool

@@ -4,101 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from langgraph.graph import START, MessagesState, StateGraph
 
 from cli_support import Desk
-from langgraph_signoff import DecisionRefused, Done, GraphRefused, Query, Rollback, Run, Signoff, Standing, Ticket
+from hotel import BOOKS, POLICY, Hotel
+from langgraph_signoff import DecisionRefused, Done, Query, Standing
 from langgraph_signoff.justification import to_markdown
-from langgraph_signoff.testing import ScriptedModel
-from support import Clock
-
-POLICY = """
-version: 1
-supervision: hybrid
-tools:
-  book: {risk: {reversible: true}, otherwise: review}
-  ring: {otherwise: {then: allow, record: true}}
-  pay: {risk: {reversible: false, stakes: high}, otherwise: review}
-  look: allow
-nodes:
-  outcome: {otherwise: {then: review, window: 2h, max_revisions: 1}}
-"""
-
-BOOKS = [[("book", {"room": "1"})], [("book", {"room": "2"})], "Two rooms."]
-
-
-class Hotel:
-    """An agent under outcome review, and what it and its undoings did."""
-
-    def __init__(self, path: Path, script: Sequence[Any] = BOOKS, policy: str = POLICY) -> None:
-        self.path, self.effects, self.clock = path, list[str](), Clock()
-        (path / "signoff.yaml").write_text(policy)
-        self.signoff = Signoff(path / "signoff.db", policy=path / "signoff.yaml", clock=self.clock, lease=0.5)
-        self.model = ScriptedModel(list(script))
-        self.db = sqlite3.connect(path / "threads.db", check_same_thread=False)
-        self.rolled: list[Rollback] = []
-        self.graph = self.builder().compile(checkpointer=SqliteSaver(self.db))
-
-    def builder(self) -> StateGraph:
-        builder = StateGraph(MessagesState)
-        builder.add_node("agent", lambda state: {"messages": [self.model.invoke(state["messages"])]})
-        tools = self.signoff.tool_node([self.book, self.ring, self.pay, self.look], undo={"book": self.cancel})
-        builder.add_node("tools", tools)
-        builder.add_node("outcome", self.review())
-        builder.add_node("publish", self.publish)
-        builder.add_edge(START, "agent")
-        builder.add_conditional_edges("agent", lambda state: "tools" if state["messages"][-1].tool_calls else "outcome")
-        builder.add_edge("tools", "agent")
-        return builder
-
-    def review(self) -> Any:
-        return self.signoff.outcome_review("outcome", back_to="agent", then="publish", rejected=self.note)
-
-    def note(self, state: MessagesState, done: Rollback) -> None:  # the shape of `rejected`
-        self.rolled.append(done)
-
-    def book(self, room: str) -> dict[str, str]:
-        """Books a room."""
-        self.effects.append(f"book {room}")
-        return {"booking": f"b-{room}"}
-
-    def ring(self, room: str) -> str:
-        """Rings in a room."""
-        self.effects.append(f"ring {room}")
-        return "rung"
-
-    def pay(self, amount: float) -> str:
-        """Pays."""
-        self.effects.append(f"pay {amount}")
-        return "paid"
-
-    def look(self) -> str:
-        """Looks."""
-        return "nice"
-
-    def cancel(self, done: Done) -> str:
-        self.effects.append(f"cancel {done.result['booking']}")
-        return "cancelled"
-
-    def publish(self, state: MessagesState) -> None:  # a node
-        self.effects.append("publish")
-
-    def run(self, text: str = "Book two rooms") -> Run:
-        return self.signoff.run(self.graph, {"messages": [("user", text)]}, thread_id="t-1")
-
-    def resume(self) -> Run:
-        return self.signoff.resume(self.graph, thread_id="t-1")
-
-    def asked(self) -> Ticket:
-        [ticket] = self.signoff.pending()
-        return ticket
 
 
 @pytest.fixture
@@ -172,13 +87,6 @@ def test_what_cannot_be_undone_is_asked_for_before_it_runs(tmp_path: Path) -> No
     [done] = hotel.rolled
     assert [left.tool for left in done.left] == ["pay"]
     assert hotel.effects[-1] == "cancel b-1"
-
-
-def test_without_an_outcome_review_in_sight_a_reversible_action_is_asked_for_first(hotel: Hotel) -> None:
-    hotel.signoff.outcome_reviews.clear()
-    run = hotel.run()
-    assert [ticket.tool for ticket in run.tickets] == ["book"]
-    assert hotel.effects == []
 
 
 def test_a_review_needs_what_the_reviews_needed_that_were_put_off(tmp_path: Path) -> None:
@@ -308,6 +216,12 @@ def test_the_graph_is_explained_with_its_review(hotel: Hotel) -> None:
     assert hotel.signoff.check(hotel.graph) == []
 
 
+def test_a_review_that_no_entry_of_the_policy_names_is_no_cause_for_a_warning(tmp_path: Path) -> None:
+    hotel = Hotel(tmp_path, policy=POLICY[: POLICY.index("nodes:")])
+    assert hotel.signoff.check(hotel.graph) == []
+    assert hotel.run().tickets[0].kind == "outcome"
+
+
 def test_two_resumes_of_a_rejected_run_undo_it_once(hotel: Hotel) -> None:
     hotel.signoff.reject(hotel.run().tickets[0], by="ana")
     hotel.resume()
@@ -318,15 +232,6 @@ def test_two_resumes_of_a_rejected_run_undo_it_once(hotel: Hotel) -> None:
             hotel.graph.invoke(None, snapshot.config)
     assert hotel.effects == ["book 1", "book 2", "cancel b-2", "cancel b-1"]
     assert {t.standing for t in hotel.signoff.find(Query(tool="undo_book"))} == {Standing.EXECUTED}
-
-
-def test_a_graph_without_a_review_is_refused_where_another_one_has_it(hotel: Hotel) -> None:
-    builder = StateGraph(MessagesState)
-    builder.add_node("tools", hotel.signoff.tool_node([hotel.book]))
-    builder.add_edge(START, "tools")
-    graph = builder.compile(checkpointer=SqliteSaver(hotel.db))
-    with pytest.raises(GraphRefused, match=r"puts reviews of book .*no outcome review"):
-        hotel.signoff.run(graph, {"messages": []}, thread_id="t-2")
 
 
 def test_the_report_is_printed_for_a_file_and_only_of_a_run_s_outcome(hotel: Hotel) -> None:

@@ -101,7 +101,6 @@ class Gates(Office):
         from langgraph_signoff.nodes.gate import Gate
         from langgraph_signoff.nodes.outcome import Endings, OutcomeReview
 
-        self.outcome_reviews.add(name)
         gate = Gate(name, self.heart(None, None), lambda _: {}, requester=self.requester, agent=agent)
         endings = Endings(back_to, then, approved, sent_back, rejected)
         return OutcomeReview(gate, endings, goal=goal, result=result).node
@@ -207,8 +206,7 @@ class Gates(Office):
 
         self.undoings.update(undoings or {})
         advisors = Advisors(self._advisors, self._advice_within)
-        reviews = self.outcome_reviews
-        return Heart(self.desk, self.claims, self.policy, probes or {}, self.undoings, reviews, advisors, self.plans)
+        return Heart(self.desk, self.claims, self.policy, probes or {}, self.undoings, advisors, self.plans)
 
     @staticmethod
     def current_action() -> CurrentAction | None:

@@ -42,7 +42,6 @@ class Office:
         self._advisors, self._advice_within = tuple(advisors), advice_within
         self._recorded: dict[str, Policy] = {}
         self.undoings: dict[str, Undoing] = {}
-        self.outcome_reviews: set[str] = set()
         self.desk = Desk(self.ledger, clock=clock)
         self.leases = Leases(self.ledger, self.desk.clock, seconds=lease)
         self.claims = Claims(self.desk, self.leases, wait=wait)

@@ -13,7 +13,7 @@ from langgraph_signoff.errors import GraphRefused
 from langgraph_signoff.nodes.closures import Gating, gating_of
 from langgraph_signoff.nodes.gate import Gate
 from langgraph_signoff.nodes.gated_tool import GatedTool
-from langgraph_signoff.nodes.guarding import gate_of
+from langgraph_signoff.nodes.marks import gate_of
 from langgraph_signoff.nodes.question_tool import QuestionTool
 from langgraph_signoff.nodes.tool_node import GatedToolNode
 
@@ -29,24 +29,11 @@ def check(graph: Graph) -> list[str]:
     for name, node, gate in _gates(graph):
         found += _check_node(name, node)
         # The policy that rules there, whichever the caller has.
-        found += gate.heart.policy.warnings(_tools(node.bound), _nodes(gate), _questions(node.bound))
+        is_review = isinstance(gate, Gate) and gate.kind == "outcome"  # to be reviewed is what it is for
+        nodes = [] if is_review else _nodes(gate)
+        found += gate.heart.policy.warnings(_tools(node.bound), nodes, _questions(node.bound))
         _check_undo(gate, _tools(node.bound))
-    _check_outcome(graph)
     return found
-
-
-def _check_outcome(graph: Graph) -> None:
-    gates = [(name, node, gate) for name, node, gate in _gates(graph)]
-    if any(isinstance(gate, Gate) and gate.kind == "outcome" for _, _, gate in gates):
-        return
-    for name, node, gate in gates:
-        put_off = [tool for tool in _tools(node.bound) if gate.heart.policy.puts_off(tool, kind="tool")]
-        put_off += [each for each in _nodes(gate) if gate.heart.policy.puts_off(each, kind="node")]
-        if put_off and gate.heart.outcome_reviews:
-            raise GraphRefused(
-                f"the policy puts reviews of {', '.join(put_off)} (node {name!r}) off to the end of a run, and this graph has "
-                "no outcome review; add one, or write `supervision: tactical`"
-            )
 
 
 def _check_undo(gate: GatedToolNode | Gating | Gate, tools: list[str]) -> None:

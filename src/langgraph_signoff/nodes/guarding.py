@@ -15,17 +15,9 @@ from langgraph.config import get_config
 from langgraph_signoff.errors import GraphRefused
 from langgraph_signoff.nodes.as_json import as_json
 from langgraph_signoff.nodes.gate import Gate
+from langgraph_signoff.nodes.marks import MARK
 from langgraph_signoff.nodes.steps import adrive, drive
 from langgraph_signoff.vocabulary import Json
-
-MARK = "signoff_gate"
-"""The attribute of a guarded function that holds its gate."""
-
-
-def gate_of(node: Any) -> Gate | None:
-    """The gate of a guarded node, as it was given to a builder or as LangGraph has wrapped it."""
-    parts = (node, getattr(node, "func", None), getattr(node, "afunc", None))
-    return next((getattr(part, MARK) for part in parts if hasattr(part, MARK)), None)
 
 
 def guard_node(gate: Gate, node: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from langgraph_signoff.law import Case, Halt, Say, ruled_again, settled
 from langgraph_signoff.ledger import Draft, Query
 from langgraph_signoff.nodes import messages
 from langgraph_signoff.nodes.advice import Advisors
+from langgraph_signoff.nodes.marks import gates_around
 from langgraph_signoff.nodes.payload import halt_pause, pause, pause_id
 from langgraph_signoff.nodes.steps import Ask, Hear, Io, Sleep, Steps, Work
 from langgraph_signoff.nodes.turn import Call, identified
@@ -78,7 +79,6 @@ class Heart:
     policy: Policy
     probes: Mapping[str, Probe]
     undoings: Mapping[str, Undoing]
-    outcome_reviews: Collection[str]
     advisors: Advisors
     plans: Plans
 
@@ -134,10 +134,17 @@ class Heart:
         history = self._history(call) if planning.needs_history(self.policy, call.action) else Counts()
         ruling = planning.rule(self.policy, call.action, now=self.desk.clock(), history=history)
         if ruling.at_the_end:
-            # Nobody looks at the end of a run where no graph has a review there.
-            put_off = {"mode": "allow", "once": True} if self.outcome_reviews else {"at_the_end": False}
+            put_off = {"mode": "allow", "once": True} if self._is_reviewed_later(call) else {"at_the_end": False}
             ruling = ruling.model_copy(update=put_off)
         return call.adjust(ruling) if call.adjust else ruling
+
+    def _is_reviewed_later(self, call: Call) -> bool:
+        # Another graph's review, or one over another ledger, will never speak of this call. A review is none of itself, and
+        # of an undo there is none.
+        reviews = (gate for gate in gates_around() if gate.kind == "outcome")
+        return call.action.kind in ("tool", "node") and any(
+            gate.heart.desk.ledger is self.desk.ledger for gate in reviews
+        )
 
     def _history(self, call: Call) -> Counts:
         return self.desk.counts(call.action.thread_id, call.action.message_id, call.siblings)
@@ -153,7 +160,7 @@ class Heart:
     def _opening(self, call: Call, taken: set[str]) -> Opening:
         assert call.ruling is not None, "rule() has just set it"
         action, ruling = call.action, call.ruling
-        if ruling.mode != "review":
+        if ruling.mode != "review" and not ruling.at_the_end:
             return Opening(call.id, action, ruling)
         earlier = self.desk.ledger.find(Query(thread_id=action.thread_id, tool=action.tool, limit=1000))
         rejected = [
@@ -163,6 +170,8 @@ class Heart:
         ]
         if len(rejected) > ruling.requirements.reask:
             return Opening(call.id, action, _denial(ruling, "rejected_before"))
+        if ruling.mode != "review":
+            return Opening(call.id, action, ruling)
         answered = {row.previous for row in earlier}
         back = [r for r in earlier if r.standing == Standing.RETURNED and r.id not in answered | taken]
         if not back:

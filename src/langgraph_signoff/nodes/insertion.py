@@ -24,8 +24,9 @@ from langgraph_signoff.nodes.as_json import as_json
 from langgraph_signoff.nodes.closures import Gating, gating_of, sub_agents
 from langgraph_signoff.nodes.gate import Gate
 from langgraph_signoff.nodes.gated_tool import GatedTool
-from langgraph_signoff.nodes.guarding import gate_of, guard_node
+from langgraph_signoff.nodes.guarding import guard_node
 from langgraph_signoff.nodes.internals import options_of
+from langgraph_signoff.nodes.marks import gate_of
 from langgraph_signoff.nodes.tool_node import GatedToolNode
 
 _DEEPEST = 8  # how far a node's closures are followed

@@ -88,6 +88,17 @@ def is_answered_by_id(configurable: Configurable) -> bool:
     return configurable.get(_RESUME_MAP) is not None
 
 
+def nodes_around(configurable: Configurable) -> Iterator[Any]:
+    """The nodes of the graph in which a task runs, then those of each graph around it, as far as it runs in the same thread."""
+    thread_id = configurable.get("thread_id")
+    while call := configurable.get(_CALL):
+        loop = getattr(_unguarded(call).keywords.get("schedule_task"), "__self__", None)
+        if loop is None or loop.config["configurable"].get("thread_id") != thread_id:
+            return
+        configurable = loop.config["configurable"]
+        yield from loop.nodes.values()
+
+
 def hear(configurable: Configurable) -> None:
     """Takes such an answer: LangGraph gives it to the first that asks, and has no public way to say that it was heard.
 

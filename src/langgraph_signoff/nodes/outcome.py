@@ -21,7 +21,7 @@ from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query, Row
 from langgraph_signoff.nodes import visits
 from langgraph_signoff.nodes.gate import Gate, messages_in
-from langgraph_signoff.nodes.guarding import MARK
+from langgraph_signoff.nodes.marks import MARK
 from langgraph_signoff.nodes.rollback import rollback
 from langgraph_signoff.nodes.steps import Io, Steps, adrive, drive
 from langgraph_signoff.nodes.turn import Call, last_human, where_from

@@ -109,10 +109,6 @@ class Policy:
         """What can become of a tool's calls, a node's runs or a question, in words such as `allow or review`."""
         return " or ".join(self._indexes[kind].rulebook(name).modes)
 
-    def puts_off(self, name: str, *, kind: Literal["tool", "node"]) -> bool:
-        """Whether reviews of a tool's calls or a node's runs can wait for the outcome of the run, by its `supervision`."""
-        return self._indexes[kind].rulebook(name).puts_off
-
     def undoes(self, name: str, *, kind: Literal["tool", "node"]) -> bool:
         """Whether the entry of a tool or node says that its gate declares an undo."""
         index = self._indexes[kind]

@@ -46,11 +46,6 @@ class Rulebook:
         """What it can rule, as far as its rules say."""
         return tuple(dict.fromkeys("audit" if ruling.audit else ruling.mode for ruling in self._rulings))
 
-    @property
-    def puts_off(self) -> bool:
-        """Whether a review can wait for the outcome of its run."""
-        return any(ruling.at_the_end for ruling in self._rulings)
-
     def decide(self, action: Action, *, now: datetime, history: Counts) -> Ruling:
         """The ruling on an action; the same object for the same rule, and never an allow where anything was in doubt."""
         if not self._branches and self._rulings[-1].mode == "deny":

@@ -1,0 +1,29 @@
+"""How gates are found again in a graph: by the mark that a guarded function carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables.config import ensure_config
+
+from langgraph_signoff.nodes.internals import nodes_around
+
+if TYPE_CHECKING:
+    from langgraph_signoff.nodes.gate import Gate
+
+MARK = "signoff_gate"
+"""The attribute of a guarded function that holds its gate."""
+
+
+def gate_of(node: Any) -> Gate | None:
+    """The gate of a guarded node, as it was given to a builder or as LangGraph has wrapped it."""
+    parts = (node, getattr(node, "func", None), getattr(node, "afunc", None))
+    return next((getattr(part, MARK) for part in parts if hasattr(part, MARK)), None)
+
+
+def gates_around() -> Iterator[Gate]:
+    """The guarded nodes of the graph that runs here, and of the graphs around it in the same thread."""
+    for node in nodes_around(ensure_config().get("configurable", {})):
+        if gate := gate_of(node.bound):
+            yield gate
