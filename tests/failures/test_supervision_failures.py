@@ -13,7 +13,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
 from hotel import POLICY, Hotel
-from langgraph_signoff import Advice, Query, Standing
+from langgraph_signoff import Advice, GraphRefused, Query, Standing
 from langgraph_signoff.middleware import SignoffMiddleware
 
 GO: dict[str, Any] = {"messages": [("user", "Book two rooms")]}
@@ -201,6 +201,16 @@ def test_denied_and_doubtful_actions_are_not_put_off(tmp_path: Path, book: str, 
     hotel.run()
     assert {ticket.standing for ticket in hotel.signoff.find(Query(tool="book"))} == {standing}
     assert not [effect for effect in hotel.effects if effect.startswith("book")]
+
+
+def test_an_undo_that_no_gate_declares_takes_nothing_back(tmp_path: Path) -> None:
+    hotel = Hotel(
+        tmp_path, policy=POLICY.replace("book: {risk: {reversible: true}", "book: {undo: true"), undo={"x": len}
+    )
+    with pytest.raises(GraphRefused, match="no gate declares an undo"):
+        hotel.run()
+    hotel.graph.invoke(GO, hotel.config)
+    asks_first(hotel)
 
 
 def test_an_unlisted_tool_is_not_put_off(tmp_path: Path) -> None:

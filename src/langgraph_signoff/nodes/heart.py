@@ -134,17 +134,20 @@ class Heart:
         history = self._history(call) if planning.needs_history(self.policy, call.action) else Counts()
         ruling = planning.rule(self.policy, call.action, now=self.desk.clock(), history=history)
         if ruling.at_the_end:
-            put_off = {"mode": "allow", "once": True} if self._is_reviewed_later(call) else {"at_the_end": False}
-            ruling = ruling.model_copy(update=put_off)
+            waits = self._can_be_taken_back(call, ruling) and self._is_reviewed_later(call)
+            ruling = ruling.model_copy(update={"mode": "allow", "once": True} if waits else {"at_the_end": False})
         return call.adjust(ruling) if call.adjust else ruling
 
+    def _can_be_taken_back(self, call: Call, ruling: Ruling) -> bool:
+        # The policy may say that a gate declares an undo, and none does.
+        return bool(ruling.risk.reversible) or call.action.tool in self.undoings
+
     def _is_reviewed_later(self, call: Call) -> bool:
-        # Another graph's review, or one over another ledger, will never speak of this call. A review is none of itself, and
-        # of an undo there is none.
+        # A review is none of itself, and an undo is reported nowhere. What another graph reviews, or another ledger holds, is
+        # never about this call.
         reviews = (gate for gate in gates_around() if gate.kind == "outcome")
-        return call.action.kind in ("tool", "node") and any(
-            gate.heart.desk.ledger is self.desk.ledger for gate in reviews
-        )
+        is_work = call.action.kind in ("tool", "node")
+        return is_work and any(gate.heart.desk.ledger is self.desk.ledger for gate in reviews)
 
     def _history(self, call: Call) -> Counts:
         return self.desk.counts(call.action.thread_id, call.action.message_id, call.siblings)
