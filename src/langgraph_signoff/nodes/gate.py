@@ -84,7 +84,7 @@ class Gate:
             turn=turn or key,
             graph=graph_of(config),
             agent=self.agent,
-            requester=requester_of(get_runtime(), self.requester),
+            requester=requester_of(config, get_runtime(), self.requester),
             resource=self.resource(given) if self.resource else None,
             trigger=self.trigger(given) if self.trigger else trigger,
             args_schema=_only(args),
