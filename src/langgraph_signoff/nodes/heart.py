@@ -64,6 +64,9 @@ class Door(Protocol):
     def work(self, args: dict[str, Any] | None, about: CurrentAction | None) -> Work:
         """The work, ready to be run."""
 
+    def recall(self) -> None:
+        """Told that work which was begun in an earlier pass is answered from the record in this one."""
+
     def tell(self, case: Case, text: str) -> Any:
         """What the graph gets where the work itself has given nothing: this text, and how the case stands."""
 
@@ -362,6 +365,8 @@ class Heart:
             self.desk.write(case.id, partial(_settle_by_probe, answer=answer, result=result))
 
     def _from_record(self, case: Case, door: Door) -> Any:
+        if case.attempts:
+            door.recall()
         if case.standing is Standing.FAILED and (error := messages.kept_error(case)):
             raise error
         if not messages.has_result(case):
