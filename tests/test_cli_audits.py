@@ -2,20 +2,84 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from cli_support import Desk
+from cli_support import Desk, environment
 from langgraph_signoff import OnFlag, Standing
 from langgraph_signoff.vocabulary import Audit
 from support import open_audit
 from test_cli import refused
 
+GRAPHS = '''
+import sqlite3
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph_signoff import Signoff
+from langgraph_signoff.testing import ScriptedModel
+
+def effect(text):
+    with open("effects.txt", "a") as file:
+        file.write(text + chr(10))
+    return text
+
+def tag(order: int) -> str:
+    """Tags an order."""
+    return effect(f"tag {order}")
+
+def untag(done):
+    print("an undo that prints")
+    return effect(f"undone: {done.result}")
+
+def shop():
+    signoff = Signoff("signoff.db", policy="signoff.yaml", lease=0.2, wait=0.5)
+    model = ScriptedModel([[("tag", {"order": 7})], "Done."])
+    builder = StateGraph(MessagesState)
+    builder.add_node("agent", lambda state: {"messages": [model.invoke(state["messages"])]})
+    builder.add_node("tools", signoff.tool_node([tag], undo={"tag": untag}))
+    builder.add_edge(START, "agent")
+    builder.add_conditional_edges("agent", lambda state: "tools" if state["messages"][-1].tool_calls else END)
+    builder.add_edge("tools", "agent")
+    return builder.compile(checkpointer=SqliteSaver(sqlite3.connect("threads.db", check_same_thread=False)), name="shop")
+
+def other():
+    builder = StateGraph(MessagesState)
+    builder.add_node("agent", lambda state: state)
+    builder.add_edge(START, "agent")
+    return builder.compile(checkpointer=SqliteSaver(sqlite3.connect("threads.db", check_same_thread=False)), name="other")
+
+def start():
+    signoff = Signoff("signoff.db", policy="signoff.yaml")
+    return signoff.run(shop(), {"messages": [("user", "go")]}, thread_id="t").status
+'''
+
+POLICY = "version: 1\ntools: {tag: {undo: true, otherwise: {then: audit, on_flag: undo}}}\n"
+
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
+
+
+@pytest.fixture
+def shop(desk: Desk) -> Desk:
+    """A folder with two graphs, and the flag on an order that one of them has tagged."""
+    (desk.folder / "shop.py").write_text(GRAPHS)
+    (desk.folder / "signoff.yaml").write_text(POLICY)
+    graphs = {"graphs": {"other": "./shop.py:other", "shop": "./shop.py:shop"}}
+    (desk.folder / "langgraph.json").write_text(json.dumps(graphs))
+    undo = Audit(on_flag=OnFlag(undo=True))
+    desk.signoff.flag(open_audit(desk.signoff, {"order": 7}, tool="tag", audit=undo, graph="shop"), by="ana")
+    return desk
+
+
+def effects(desk: Desk) -> list[str]:
+    file = desk.folder / "effects.txt"
+    return file.read_text().splitlines() if file.exists() else []
 
 
 def test_what_waits_for_a_look_is_listed_apart_and_list_says_that_it_is_there(desk: Desk) -> None:
@@ -84,3 +148,48 @@ def test_history_and_watch_tell_the_choice_and_the_alert(desk: Desk) -> None:
     assert f"opened  audit of ticket {audit.about[:12]}, send: audit (new_tool, tools.send.otherwise)" in looked
     assert "decided  flag by ana, generation 1: wrong" in looked
     assert "alerted" in looked
+
+
+# What flags ask for -------------------------------------------------------------------------------------------------------
+
+
+def test_follow_up_undoes_what_was_flagged_once(shop: Desk) -> None:
+    done = shop.run("follow-up")
+    assert done.code == 0, done.err
+    assert "undone: ticket" in done.out
+    assert shop.run("follow-up", "--json").json == []
+    assert shop.run("follow-up").out == "no flag asks for anything\n"
+    assert effects(shop) == ["undone: sent"]
+    [audit] = shop.run("list", "--standing", "flagged", "--json").json
+    assert audit["follow_up"]["did"] == "undo"
+    assert f"follow-up  undone: ticket {audit['follow_up']['tickets'][0][:12]}" in shop.run("show", audit["id"]).out
+    assert "followed_up  undo, " in shop.run("history", audit["id"]).out
+    assert shop.run("verify").code == 0
+
+
+def test_a_thread_whose_action_was_undone_is_still_known_as_its_own_graphs(shop: Desk) -> None:
+    code = "import shop; assert shop.start() == 'completed'"
+    subprocess.run([sys.executable, "-c", code], cwd=shop.folder, env=environment(), check=True)
+    [audit] = shop.run("list", "--audits", "--json").json
+    assert shop.run("flag", audit["id"], "--as", "ana").code == 0
+    assert shop.run("follow-up", "--graph", "shop").out.count("undone") == 2
+    resumed = shop.run("resume", "--all")
+    assert "thread 't'" not in resumed.err
+    assert effects(shop)[0] == "tag 7"
+
+
+def test_follow_up_of_another_graph_leaves_it(shop: Desk) -> None:
+    assert "left: no gate of this graph knows tag" in shop.run("follow-up", "--graph", "other").out
+    assert refused(shop.run("follow-up", "--graph", "none"), 2, "names no graph 'none'")
+    assert effects(shop) == []
+
+
+def test_two_follow_ups_at_once_undo_once(shop: Desk) -> None:
+    command = [sys.executable, "-m", "langgraph_signoff.cli", "follow-up", "--graph", "shop"]
+    both = [
+        subprocess.Popen(command, cwd=shop.folder, env=environment(), stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [process.communicate(timeout=60)[0] is not None and process.returncode for process in both] == [0, 0]
+    assert effects(shop) == ["undone: sent"]
+    assert shop.run("verify").code == 0

@@ -9,7 +9,7 @@ from datetime import datetime
 from langgraph_signoff.durations import format_duration
 from langgraph_signoff.justification import to_markdown
 from langgraph_signoff.plan_text import REST, step_lines
-from langgraph_signoff.vocabulary import Decision, Json, Requirements, Risk, Run, Standing, Ticket, Verdict
+from langgraph_signoff.vocabulary import Decision, FollowUp, Json, Requirements, Risk, Run, Standing, Ticket, Verdict
 
 Lines = Iterable[tuple[str, str]]
 
@@ -63,6 +63,7 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("about", f"ticket {ticket.about[:SHORT_ID]}" if ticket.about else ""),
         ("audit", f"ticket {ticket.audit[:SHORT_ID]}" if ticket.audit else ""),
         ("a flag", flag_text(ticket)),
+        ("follow-up", follow_up_text(ticket.follow_up) if ticket.follow_up else ""),
         ("used", "\n".join(use_lines(ticket))),
         ("stands", stands_text(ticket)),
         ("options", ", ".join(ticket.options)),
@@ -216,6 +217,19 @@ def counted(count: int, noun: str) -> str:
     """A count with its noun, such as `1 entry` and `2 entries`."""
     several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{count} {noun if count == 1 else several}"
+
+
+def follow_up_text(found: FollowUp) -> str:
+    """What has come of a flag, in a line."""
+    tickets = ", ".join(f"ticket {ticket[:SHORT_ID]}" for ticket in found.tickets)
+    parts = {
+        "undo": ("undone", tickets),
+        "call": ("called", tickets),
+        "alert": ("a person must look to it", found.why),
+        "wait": ("waits for", ", ".join(filter(None, (tickets, found.why)))),
+        "left": ("left", found.why),
+    }[found.did]
+    return ": ".join(filter(None, parts))
 
 
 def difference_text(ticket: Ticket) -> str:

@@ -11,7 +11,7 @@ from langgraph_signoff.asking import Asking
 from langgraph_signoff.decisions import Decisions
 from langgraph_signoff.ledger import Entry, Query, stamp
 from langgraph_signoff.view import to_ticket, words_of
-from langgraph_signoff.vocabulary import Run, Standing, Ticket
+from langgraph_signoff.vocabulary import FollowUp, Run, Standing, Ticket
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -28,7 +28,6 @@ class Signoff(Asking, Decisions):
     from a run's `Runtime` whom the agent acts for. `lease` and `wait`: seconds after which a silent runner whose process is
     gone counts as dead, and that a second runner waits for the first one's result. `advisors`: asked about each new action
     that the policy does not deny; they may make its ruling stricter or add a note, each within `advice_within` seconds.
-    `inbox_schema`: how a pause shows its tickets to other people's clients; `agent-inbox` for that of Agent Inbox.
     """
 
     # Reading ----------------------------------------------------------------------------------------------------------
@@ -155,6 +154,26 @@ class Signoff(Asking, Decisions):
         from langgraph_signoff import runs
 
         return await runs.aresume(self, graph, runs.Wake(thread_id, answers or {}, start), config)
+
+    async def afollow_up(self, graph: Pregel[Any, Any, Any, Any]) -> list[FollowUp]:
+        """`follow_up`, on this loop."""
+        from langgraph_signoff.nodes.follow_up import FollowUps
+        from langgraph_signoff.nodes.steps import adrive
+
+        return await adrive(FollowUps(graph, self.heart(None, None)).steps())
+
+    def follow_up(self, graph: Pregel[Any, Any, Any, Any]) -> list[FollowUp]:
+        """Does what flags ask for, outside of any run: an undo, or the call of a tool, each once and gated like any other.
+
+        The gates of `graph` know the undos and the tools. Whoever calls it again goes on: what waits for a decision, or was cut
+        off, is done when it can be. Gives what has come of each flag that was open.
+        """
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
+        # A loop of its own runs undos and tools of both kinds, also where the caller's loop is running.
+        with ThreadPoolExecutor(1, "signoff-follow-up") as apart:
+            return apart.submit(lambda: asyncio.run(self.afollow_up(graph))).result()
 
     def threads_to_wake(self) -> list[str]:
         """Threads that may have something to go on with, the longest waiting first.

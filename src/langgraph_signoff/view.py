@@ -66,6 +66,7 @@ def to_ticket(case: Case) -> Ticket:
         erased=case.erased,
         about=case.about,
         audit=law.audit_id(case.id) if case.is_chosen else "",
+        follow_up=case.follow_up and case.follow_up.model_copy(update={"why": hush(case.follow_up.why)}),
         on_flag=case.ruling.audit.on_flag if case.about and case.ruling.audit else None,
         planned=case.ruling.planned,
         uses=tuple(case.uses),

@@ -20,9 +20,6 @@ from langgraph_signoff.durations import Duration
 Json = Any
 """A value that JSON can hold: null, bool, number, string, list, or object with string keys."""
 
-InboxSchema = Literal["langchain", "agent-inbox"]
-"""The form in which a pause shows its tickets: LangChain's `HITLRequest`, or the `HumanInterrupt` list of Agent Inbox."""
-
 
 class Word(BaseModel):
     """Base of the words: immutable, and an unknown key is an error."""
@@ -264,22 +261,6 @@ class Decision(Word):
     groups: tuple[str, ...] = ()
 
 
-class Reply(Word):
-    """What one person says of one ticket, before the law has heard it.
-
-    `says`: approve, reject, or revise with `args` or else with words in `reason`; to a question answer, with its `value`; of
-    a call in doubt an `Answer`, with the `value` that it gave. `digest` and `generation` name what they were shown.
-    """
-
-    ticket_id: str
-    says: Answer | Verdict
-    digest: str = ""
-    generation: int | None = None
-    reason: str = ""
-    args: dict[str, Json] | None = None
-    value: Json = None
-
-
 class Outcome(Word):
     """What the world gave: executed with a result, failed with an error, or settled by someone's word."""
 
@@ -350,6 +331,19 @@ class Rollback(Word):
     left: tuple[Left, ...] = ()
 
 
+class FollowUp(Word):
+    """What has come of a flag. `tickets`: of what was done for it, or of what it waits for; `why` a person must look, or waits.
+
+    undo, call: it is done. alert: a person must look to it. wait: a decision comes first, or another runner. left: it is not for
+    this graph to do.
+    """
+
+    audit: str
+    did: Literal["undo", "call", "alert", "wait", "left"]
+    tickets: tuple[str, ...] = ()
+    why: str = ""
+
+
 class Ticket(Word):
     """A ruled action put before reviewers, as it stood when it was read. Masked fields are masked here."""
 
@@ -399,6 +393,7 @@ class Ticket(Word):
     about: str = Field(default="", description="Of an audit: the ticket of the action that it looks at.")
     audit: str = Field(default="", description="Of an action that was chosen for one: the ticket of its audit.")
     on_flag: OnFlag | None = Field(default=None, description="Of an audit: what a flag sets off.")
+    follow_up: FollowUp | None = Field(default=None, description="Of a flagged audit: what has come of it.")
     planned: Planned | None = Field(default=None, description="The step of a plan that let it run without asking.")
     uses: tuple[Use, ...] = Field(default=(), description="Of a plan: the calls that ran on it.")
     ended: str = Field(default="", description="Of a plan: why it no longer holds.")
@@ -436,7 +431,7 @@ Probe = Callable[[CurrentAction], Happened | Answer | None]
 
 
 _HISTORY = {"standing", "seq", "decisions", "approved_by", "outcome", "rollback", "erased", "options", "audit"}
-_NOT_SHOWN = _HISTORY | {"uses", "ended"}
+_NOT_SHOWN = _HISTORY | {"uses", "ended", "follow_up"}
 
 
 class Run(Word):

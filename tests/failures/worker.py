@@ -43,7 +43,7 @@ from langgraph_signoff.ledger.sqlite import SqliteLedger
 from langgraph_signoff.middleware import SignoffMiddleware
 from langgraph_signoff.nodes.payload import tickets_of
 from langgraph_signoff.testing import ScriptedModel
-from langgraph_signoff.vocabulary import Answer, CurrentAction, Happened, Run, Ticket
+from langgraph_signoff.vocabulary import Answer, CurrentAction, Done, Happened, Run, Ticket
 
 POLICY = """
 version: 1
@@ -52,12 +52,8 @@ queues:
 tools:
   look: allow
   send: {otherwise: {then: review, queue: payments}}
-  pay: {otherwise: {then: review, queue: payments}}
 nodes:
   send: {otherwise: {then: review, queue: payments}}
-questions:
-  which: {otherwise: {then: review, queue: payments}}
-  account: {otherwise: {then: review, queue: payments}}
 """
 
 IDEMPOTENT = POLICY.replace("send: {", "send: {idempotent: true, ")
@@ -295,21 +291,15 @@ def make_tools(job: Job, death: Death) -> list[BaseTool]:
     return [sender, StructuredTool.from_function(look)]
 
 
-def make_asking(job: Job, death: Death, signoff: Signoff) -> list[BaseTool]:
-    """`which` is a question of the model's own; `pay` asks from which account while it runs, and then has its effect."""
+def make_undo(job: Job, death: Death) -> Callable[[Done], str]:
+    """What undoes a call of `send`: a line in the same file."""
 
-    def pay(to: str) -> str:
-        """Pays from an account that a person names."""
-        return effect(job, death, f"{to} from {signoff.ask('From which account?', name='account')}", 1)
+    def undo(done: Done) -> str:
+        with death.near("undoing"):
+            add_line(job.path / "effects.log", tool="undo", to=done.args["to"], ticket=done.ticket_id)
+        return f"took back what {done.result}"
 
-    async def apay(to: str) -> str:
-        """Pays from an account that a person names."""
-        return effect(job, death, f"{to} from {await signoff.aask('From which account?', name='account')}", 1)
-
-    payer = (
-        StructuredTool.from_function(coroutine=apay, name="pay") if job.is_async else StructuredTool.from_function(pay)
-    )
-    return [payer, signoff.question("which")]
+    return undo
 
 
 def make_probe(job: Job) -> Callable[[CurrentAction], Any]:
@@ -361,21 +351,19 @@ def make_signoff(job: Job, death: Death | None = None) -> Signoff:
 def make_graph(job: Job, death: Death, signoff: Signoff, saver: Any) -> Any:
     """An agent that says its script, and its tools behind the gate that the job names."""
     tools = make_tools(job, death)
-    probes = {"send": make_probe(job)} if job.probe else None
+    probes, undo = {"send": make_probe(job)} if job.probe else None, {"send": make_undo(job, death)}
     if job.door in ("node", "task"):
         import guarded  # beside this file, which runs as a script
 
         send, probe = tools[0].coroutine or tools[0].func, make_probe(job) if job.probe else None
         return guarded.make_graph(job.door, job.lines, send, None if job.gate == "bare" else signoff, probe, saver)
-    if job.gate != "bare":
-        tools += make_asking(job, death, signoff)
     model = ScriptedModel([line if isinstance(line, str) else [(n, args) for n, args in line] for line in job.lines])
     if job.door == "agent":
-        middleware = [] if job.gate == "bare" else [SignoffMiddleware(signoff, verify=probes)]
+        middleware = [] if job.gate == "bare" else [SignoffMiddleware(signoff, verify=probes, undo=undo)]
         return create_agent(model, tools, middleware=middleware, checkpointer=saver)
     if job.door == "deep":
         return make_deep_agent(model, tools, SignoffMiddleware(signoff, verify=probes), saver)
-    node = ToolNode(tools) if job.gate == "bare" else signoff.tool_node(tools, verify=probes)
+    node = ToolNode(tools) if job.gate == "bare" else signoff.tool_node(tools, verify=probes, undo=undo)
 
     def agent(state: MessagesState) -> dict[str, Any]:
         return {"messages": [model.invoke(state["messages"])]}
@@ -444,13 +432,15 @@ def decide(stage: Stage) -> Any:
             return signoff.approve(stage.tickets()[-1], by=job.by)
         case "reject":
             return signoff.reject(stage.tickets()[-1], by=job.by)
-        case "answer":
-            [asked] = [ticket for ticket in signoff.pending(thread_id=job.thread) if ticket.kind == "question"]
-            return signoff.answer(asked, job.value, by=job.by)
         case "settle":
             return signoff.settle(stage.tickets()[-1], job.answer, by=job.by, result=job.result)
         case "expire":
             return signoff.expire()
+        case "confirm" | "flag":
+            [audit] = [ticket for ticket in stage.tickets() if ticket.kind == "audit"]
+            return getattr(signoff, job.op)(audit, by=job.by)
+        case "follow_up":
+            return [found.did for found in signoff.follow_up(stage.graph)]
         case "nothing":
             return None
     raise ValueError(job.op)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from langgraph_signoff.cli import deciding, demo, history, policy, reading, recording, resuming, watching
+from langgraph_signoff.cli import deciding, demo, following, history, policy, reading, recording, resuming, watching
 from langgraph_signoff.cli.exits import MEANINGS, code_of
 from langgraph_signoff.cli.options import JSON_OPTION, LEDGER_OPTION, NAME_OPTION, POLICY_OPTION
 from langgraph_signoff.cli.shell import Shell
@@ -58,7 +58,7 @@ def signoff(
     ctx.obj = Shell(ledger, policy, name, json).over(Shell(_place("SIGNOFF_LEDGER"), _place("SIGNOFF_POLICY")))
 
 
-for commands in (reading, history, deciding, resuming, recording, watching, policy, demo):
+for commands in (reading, history, deciding, resuming, following, recording, watching, policy, demo):
     commands.register(app)
 
 

@@ -57,6 +57,11 @@ class Graphs:
         """Closes what factories opened."""
         await self._stack.aclose()
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all graphs."""
+        return list(self._paths)
+
     async def load(self, name: str) -> Graph:
         """The graph of that name; a builder is compiled with the saver, if there is one. Raises Unusable."""
         if name not in self._paths:

@@ -73,6 +73,10 @@ def _deed(entry: dict[str, Any]) -> str:
             return f"{entry['kind']}  {scope} by {body['by']}" + (f": {body['reason']}" if body["reason"] else "")
         case "rolled_back":
             return f"rolled_back  {len(body['undone'])} undone, {len(body['left'])} left for a person"
+        case "alerted":
+            return "alerted  a person must look to it"
+        case "followed_up":
+            return f"followed_up  {body['did']}, {', '.join(ticket[:SHORT_ID] for ticket in body['tickets'])}"
         case "sealed":
             return f"sealed  {body['count']} entries"
         case "erased":

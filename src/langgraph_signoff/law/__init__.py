@@ -1,6 +1,6 @@
 """Review: what a ticket's history permits, who may decide, and what time does. Pure."""
 
-from langgraph_signoff.law.audits import Choice, audit_id, choose, draw, entry_of, is_run, noted, opened
+from langgraph_signoff.law.audits import Choice, audit_id, choose, draw, entry_of, follow_up, is_run, noted, opened
 from langgraph_signoff.law.case import Case, Claim
 from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
 from langgraph_signoff.law.history import advance, fold, recorded, standing
@@ -70,6 +70,7 @@ __all__ = [
     "erase",
     "exactly",
     "fold",
+    "follow_up",
     "halt",
     "halts",
     "hear",

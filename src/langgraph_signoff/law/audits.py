@@ -11,7 +11,7 @@ from typing import Literal
 from langgraph_signoff.entries import Draft, Entry, link, moment
 from langgraph_signoff.law.case import Case
 from langgraph_signoff.law.history import advance, outcome_words
-from langgraph_signoff.vocabulary import Audit, OnFlag, Standing
+from langgraph_signoff.vocabulary import Audit, FollowUp, OnFlag, Standing
 
 _TAKEN = ("args", "parsed", "resource", "trigger", "confidence")
 
@@ -101,4 +101,13 @@ def alerts(case: Case, drafts: list[Draft]) -> list[Draft]:
         return []
     trial = replace(case, decisions=list(case.decisions))
     advance(trial, link(case.id, None, drafts, case.at))
-    return [Draft("alerted", {"why": "flagged"})] if trial.standing is Standing.FLAGGED else []
+    return [Draft("alerted", {})] if trial.standing is Standing.FLAGGED else []
+
+
+def follow_up(case: Case, found: FollowUp) -> list[Draft]:
+    """What is put on record of what has come of a flag; nothing if something is."""
+    if case.follow_up is not None:
+        return []
+    if found.did == "alert":
+        return [Draft("alerted", {}, {"reason": found.why})]
+    return [Draft("followed_up", {"did": found.did, "tickets": list(found.tickets)})]

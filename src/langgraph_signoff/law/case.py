@@ -9,6 +9,7 @@ from typing import Any
 from langgraph_signoff.vocabulary import (
     Action,
     Decision,
+    FollowUp,
     Kind,
     Outcome,
     Requirements,
@@ -70,7 +71,7 @@ class Case:
     decisions: list[Decision] = field(default_factory=list)
     gone: frozenset[str] = frozenset()
     choice: dict[str, Any] = field(default_factory=dict)
-    followed: bool = False
+    follow_up: FollowUp | None = None
     uses: list[Use] = field(default_factory=list)
     ends_at: datetime | None = None
     ended: str = ""

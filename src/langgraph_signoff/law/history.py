@@ -11,7 +11,7 @@ from typing import Any
 from langgraph_signoff.entries import Entry, moment
 from langgraph_signoff.law.case import Case, Claim
 from langgraph_signoff.law.plans import until
-from langgraph_signoff.vocabulary import Decision, Left, Outcome, Rollback, Ruling, Standing, Use, Verdict
+from langgraph_signoff.vocabulary import Decision, FollowUp, Left, Outcome, Rollback, Ruling, Standing, Use, Verdict
 
 
 def standing(history: Sequence[Entry], now: datetime) -> Standing:
@@ -261,8 +261,9 @@ def _rolled_back(case: Case, entry: Entry) -> None:
     case.rollback = Rollback(undone=entry.body["undone"], left=left)
 
 
-def _followed(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape for every step
-    case.followed = True
+def _followed(case: Case, entry: Entry) -> None:
+    told = {"did": "alert", **entry.body, "why": entry.contents.get("reason", "")}
+    case.follow_up = FollowUp(audit=case.id, **told)
 
 
 _AFTER_THE_END = frozenset(

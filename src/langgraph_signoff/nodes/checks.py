@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from langchain_core.tools import BaseTool
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
@@ -12,7 +13,8 @@ from langgraph.prebuilt import ToolNode
 from langgraph_signoff.errors import GraphRefused
 from langgraph_signoff.nodes.closures import Gating, gating_of
 from langgraph_signoff.nodes.gate import Gate
-from langgraph_signoff.nodes.gated_tool import GatedTool
+from langgraph_signoff.nodes.gated_tool import GatedTool, ungated
+from langgraph_signoff.nodes.heart import Heart
 from langgraph_signoff.nodes.marks import gate_of
 from langgraph_signoff.nodes.question_tool import QuestionTool
 from langgraph_signoff.nodes.tool_node import GatedToolNode
@@ -103,6 +105,14 @@ def gated(graph: Graph) -> tuple[list[str], list[str], list[str]]:
     tools = [name for node, _ in gates for name in _tools(node)]
     questions = [name for node, _ in gates for name in _questions(node)]
     return tools, [name for _, gate in gates for name in _nodes(gate)], questions
+
+
+def guards(graph: Graph) -> Iterator[tuple[Heart, frozenset[str], dict[str, BaseTool]]]:
+    """What rules at each gate of a graph, the tools and nodes behind it, and those of its tools that show, ungated."""
+    for _, node, gate in _gates(graph):
+        names = frozenset([*_tools(node.bound), *_nodes(gate)])
+        shown = node.bound.tools_by_name if isinstance(node.bound, ToolNode) else {}
+        yield gate.heart, names, {name: ungated(tool) for name, tool in shown.items()}
 
 
 def breakpoints(graph: Graph) -> tuple[frozenset[str], bool]:
