@@ -47,11 +47,11 @@ def build(signoff: Signoff, *, checkpointer: Any = None) -> Any:
 
 async def graph() -> Any:
     """What `langgraph.json` names. A server calls it on its event loop, where opening files is forbidden."""
-    return await asyncio.to_thread(lambda: build(Signoff("minimal.db", policy=POLICY)))
+    return await asyncio.to_thread(lambda: build(Signoff("signoff.db", policy=POLICY)))
 
 
 if __name__ == "__main__":
-    gate = Signoff("minimal.db", policy=POLICY)
+    gate = Signoff("signoff.db", policy=POLICY)
     compiled = build(gate, checkpointer=InMemorySaver())
     run = gate.run(compiled, {"messages": [("user", "Pay invoice 114")]}, thread_id="minimal-1")
     print(run)  # pending_approval

@@ -70,11 +70,11 @@ def build(site: Path, *, signoff: Signoff, checkpointer: Any = None) -> Any:
 
 async def graph() -> Any:
     """What `langgraph.json` names. A server calls it on its event loop, where opening files is forbidden."""
-    return await asyncio.to_thread(lambda: build(Path("site"), signoff=Signoff("release.db", policy=POLICY)))
+    return await asyncio.to_thread(lambda: build(Path("site"), signoff=Signoff("signoff.db", policy=POLICY)))
 
 
 if __name__ == "__main__":
-    gate = Signoff("release.db", policy=POLICY)
+    gate = Signoff("signoff.db", policy=POLICY)
     compiled = build(Path("site"), signoff=gate, checkpointer=InMemorySaver())
     request: State = {"version": "1.4.0", "changes": ["Pays invoices", "Sends receipts"]}
     run = gate.run(compiled, request, thread_id="release-1.4.0")

@@ -106,9 +106,9 @@ def agent(
         db.close()
 
 
-def until(true: Callable[[], object]) -> None:
+def until(true: Callable[[], object], *, seconds: float = 20) -> None:
     """Waits for something that has to come."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.02)

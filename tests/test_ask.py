@@ -6,6 +6,7 @@ import asyncio
 import enum
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from asks import POLICY, Inquirer, State, inquirer
 from failures.world import as_coroutine
-from langgraph_signoff import RepeatedKey, Signoff, Standing, Unanswered, Unidentified
+from langgraph_signoff import ActionRefused, RepeatedKey, Signoff, Standing, Unanswered, Unidentified
 from support import Clock
 
 SEND = [("send", {"to": "bob", "amount": 5.0})]
@@ -505,6 +506,48 @@ def test_a_task_of_the_functional_api_asks_and_its_finished_siblings_do_not_run_
     world.answer("a", question="Which 1?")
     assert world.answer("b", question="Which 2?").output == ["early", "1: a", "2: b"]
     assert world.effects == ["early"]
+
+
+@pytest.mark.parametrize("verdict", ["approve", "reject"])
+def test_what_tasks_returned_and_were_answered_stays_theirs_after_a_guarded_function(
+    world: Inquirer, verdict: str
+) -> None:
+    guarded = world.signoff.guarded("send", key=lambda: "the one")
+
+    def send() -> str:
+        return str(world.effect("send"))
+
+    def late(number: int) -> str:
+        world.effect(f"began {number}")
+        return "" if number == 1 else world.signoff.ask("Which?", name="which")
+
+    async def alate(number: int) -> str:
+        world.effect(f"began {number}")
+        return "" if number == 1 else await world.signoff.aask("Which?", name="which")
+
+    if world.mode.is_async:
+        act, then = guarded(as_coroutine(send)), task(alate)
+
+        @entrypoint(checkpointer=world.saver)
+        async def flow(_: Any) -> str:
+            with suppress(ActionRefused):
+                await act()
+            return await then(1) + await then(2)
+    else:
+        act, then = guarded(send), task(late)
+
+        @entrypoint(checkpointer=world.saver)
+        def flow(_: Any) -> str:  # type: ignore[misc]  # the other form of it
+            with suppress(ActionRefused):
+                act()
+            return then(1).result() + then(2).result()
+
+    world.graph = flow
+    getattr(world.signoff, verdict)(world.start().tickets[0], by="ana")
+    assert [t.args["question"] for t in world.resume().tickets] == ["Which?"]
+    assert world.answer("this").output == "this", "it was asked again"
+    sent = ["send"] if verdict == "approve" else []
+    assert world.effects == ["began 1", "began 2", "began 2", *sent], "a task that had finished ran again"
 
 
 def test_an_agent_used_as_a_tool_asks_in_each_of_its_rounds(plain: Inquirer) -> None:

@@ -60,7 +60,8 @@ def saver(tmp_path: Path) -> Iterator[SqliteSaver]:
 
 
 def test_langgraph_json_names_every_graph_of_the_folder() -> None:
-    assert sorted(f"./{file.name}:graph" for file in GRAPHS.glob("*.py")) == sorted(NAMED.values())
+    files = [file.name for file in GRAPHS.glob("*.py") if file.name != "serve.py"]
+    assert sorted(f"./{name}:graph" for name in files) == sorted(NAMED.values())
 
 
 @pytest.mark.parametrize("name", sorted(NAMED))

@@ -224,6 +224,23 @@ def test_an_answer_that_was_heard_is_not_the_answer_to_the_next_question(saver: 
     assert answers == ["y"]
 
 
+def test_a_call_that_is_left_out_leaves_the_later_ones_their_numbers(saver: SqliteSaver) -> None:
+    ran = list[str]()
+
+    def node(state: State) -> dict[str, Any]:
+        if ran:
+            internals.skip_call(configurable())
+        for name in ("first", "second")[bool(ran) :]:
+            as_task: Any = task(lambda word: ran.append(word), name=name)
+            as_task(name).result()
+        return {"word": interrupt("sure?")}
+
+    graph = builder(node).compile(checkpointer=saver)
+    graph.invoke({"word": "go"}, THREAD)
+    graph.invoke(Command(resume="yes"), THREAD)
+    assert ran == ["first", "second"], "LangGraph numbers the calls of a task in another place"
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_all_threads_of_one_run_of_a_task_share_what_no_other_run_has_and_what_goes_with_it(
     is_async: bool,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from langgraph_signoff import law
+from langgraph_signoff.desk import Step
 from langgraph_signoff.errors import IncompleteDecision
 from langgraph_signoff.law import Case, Halt, Say, Scope
 from langgraph_signoff.ledger import Draft
 from langgraph_signoff.office import Office
 from langgraph_signoff.revision import revise
 from langgraph_signoff.view import to_ticket
-from langgraph_signoff.vocabulary import Answer, Json, Ticket, Verdict
+from langgraph_signoff.vocabulary import Answer, Json, Reply, Ticket, Verdict
 
 
 class Decisions(Office):
@@ -79,6 +80,13 @@ class Decisions(Office):
 
         return to_ticket(self.desk.write(self._id(ticket), step, policies=self._policy_in_force()))
 
+    def take(self, replies: Sequence[Reply], *, by: str) -> list[Ticket]:
+        """Takes what one person says of several tickets: all of it, or nothing if the law refuses any, and that is raised."""
+        steps = {reply.ticket_id: self._step(reply, by.strip()) for reply in replies}
+        if len(steps) < len(replies):
+            raise IncompleteDecision("one ticket is named twice")
+        return [to_ticket(case) for case in self.desk.write_together(steps, policies=self._policy_in_force())]
+
     def comment(self, ticket: Ticket | str, *, by: str, text: str) -> Ticket:
         """Adds a note to a ticket, at any time; it changes nothing."""
         case = self.desk.case(self._id(ticket))
@@ -141,6 +149,28 @@ class Decisions(Office):
 
     # ------------------------------------------------------------------------------------------------------------------
 
+    def _step(self, reply: Reply, by: str) -> Step:
+        says = reply.says
+        if isinstance(says, Answer):
+            settles = Say(Verdict.COMMENT, by, "", reply.reason)
+            return lambda case: law.settle(case, says, settles, self._people(case), reply.value)
+        if says is Verdict.REVISE and reply.args is None and not reply.reason.strip():
+            raise IncompleteDecision("a revision is either args (what should run) or words (what to propose instead)")
+
+        def step(case: Case) -> list[Draft]:
+            # Whoever names the generation and its digest was shown just this.
+            seen = to_ticket(case).seen if reply.generation is not None else ""
+            say = Say(says, by, reply.digest, reply.reason, seen, reply.generation)
+            if says is Verdict.REVISE and reply.args is not None:
+                return revise(case, say, reply.args, policy=self._policy_for(case), desk=self.desk)
+            if says is Verdict.ANSWER:
+                return law.answer(case, say, _worded(case, reply.value), self._people(case))
+            if says is Verdict.COMMENT:
+                return law.comment(case, say, self._people(case))
+            return law.decide(case, say, self._people(case))
+
+        return step
+
     def _say(self, verdict: Verdict, ticket: Ticket | str, by: str, reason: str, if_digest: str | None) -> Say:
         if isinstance(ticket, Ticket):
             return Say(verdict, by.strip(), if_digest or ticket.digest, reason, ticket.seen, ticket.generation)
@@ -150,3 +180,7 @@ class Decisions(Office):
 
     def _decide(self, ticket: Ticket | str, say: Say) -> Ticket:
         return to_ticket(self.desk.write(self._id(ticket), lambda case: law.decide(case, say, self._people(case))))
+
+
+def _worded(case: Case, value: Json) -> Json:
+    return law.worded(case.action.get("answer_schema", {}), value) if isinstance(value, str) else value

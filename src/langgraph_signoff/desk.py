@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from langgraph_signoff import law
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket, UnknownTicket
@@ -17,6 +17,7 @@ from langgraph_signoff.vocabulary import AUDITS, Action, Counts, Kind, Ruling, S
 
 Clock = Callable[[], datetime]
 Step = Callable[[Case], list[Draft]]
+T = TypeVar("T")
 
 _MOST_READS = 100  # how often one call reads again when others keep writing first
 
@@ -145,17 +146,30 @@ class Desk:
         `policies` (version, document) are those that a new ruling names; `ends` gives, after each `step`, the streams that it
         has read too and the number of their last entry. Raises what `step` raises, and UnknownTicket.
         """
-        for _ in range(_MOST_READS):
-            history = self.history(ticket_id)
-            with _readable(ticket_id):
-                case, now = law.recorded(history), self.clock()
-            try:
-                last = self._append(case, history[-1], law.silence(case, max(now, case.at)))
-                self._append(case, last, step(case), policies, ends())
-            except StaleTicket:
-                continue
+
+        def attempt() -> Case:
+            case, last = self._as_of_now(ticket_id)
+            self._append(case, last, step(case), policies, ends())
             return case
-        raise StaleTicket(ticket_id, history[-1].seq + 1)
+
+        return _until_fresh(attempt)
+
+    def write_together(self, steps: Mapping[str, Step], *, policies: Iterable[tuple[str, str]] = ()) -> list[Case]:
+        """Adds what each step makes of its ticket's case, all in one transaction: if any of them raises, nothing."""
+
+        def attempt() -> list[Case]:
+            found = [(*self._as_of_now(ticket_id), step) for ticket_id, step in steps.items()]
+            self._append_all([(case, last, step(case)) for case, last, step in found], policies)
+            return [case for case, _, _ in found]
+
+        return _until_fresh(attempt)
+
+    def _as_of_now(self, ticket_id: str) -> tuple[Case, Entry]:
+        """A ticket's case and its last entry, once what silence has ended is written down. Raises StaleTicket."""
+        history = self.history(ticket_id)
+        with _readable(ticket_id):
+            case, now = law.recorded(history), self.clock()
+        return case, self._append(case, history[-1], law.silence(case, max(now, case.at)))
 
     def erase(self, ticket_id: str, *, by: str, reason: str) -> Case:
         """Erases what a ticket was about, for good; who did it and why stays. Raises TicketClosed if something may come of it.
@@ -248,8 +262,23 @@ class Desk:
         policies: Iterable[tuple[str, str]] = (),
         ends: Mapping[str, int] | None = None,
     ) -> Entry:
-        if not drafts:
-            return last
+        if drafts:
+            [last] = self._append_all([(case, last, drafts)], policies, ends)
+        return last
+
+    def _append_all(
+        self,
+        additions: Sequence[tuple[Case, Entry, list[Draft]]],
+        policies: Iterable[tuple[str, str]] = (),
+        ends: Mapping[str, int] | None = None,
+    ) -> list[Entry]:
+        added = [self._add(case, last, drafts) for case, last, drafts in additions]
+        entries = [entry for each in added for entry in each.entries]
+        rows = [row for each in added for row in each.rows]
+        self.ledger.append(entries, rows, policies, [wake for each in added for wake in each.wakes], ends)
+        return [each.last for each in added]
+
+    def _add(self, case: Case, last: Entry, drafts: list[Draft]) -> _Added:
         choice = self._choose(case, drafts)
         entries = link(case.id, last, law.noted(drafts, choice) if choice else drafts, self.clock())
         law.advance(case, entries)
@@ -261,8 +290,7 @@ class Desk:
         wakes = [] if is_still else [_wake(case, entries[-1])]
         rows = [to_row(each) for each in (case, *(law.recorded([audit]) for audit in audits))]
         # The audit opens with the outcome, in one transaction: nothing that ran can miss its choice.
-        self.ledger.append([*entries, *audits], rows, policies, wakes, ends)
-        return entries[-1]
+        return _Added(entries[-1], [*entries, *audits], rows, wakes)
 
     def _choose(self, case: Case, drafts: Sequence[Draft]) -> law.Choice | None:
         audit = case.ruling.audit if case.ruling.mode == "allow" else None
@@ -271,6 +299,24 @@ class Desk:
         secret = self.ledger.secret() or self.ledger.keep_secret(secrets.token_bytes(32))
         earlier = self.ledger.audited(law.entry_of(case.ruling.rule), case.opening["tool"], audit.new_until)
         return law.choose(audit, drawn=law.draw(secret, case.id), earlier=earlier)
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """What is written with an addition to a ticket, up to its `last` entry."""
+
+    last: Entry
+    entries: Sequence[Entry]
+    rows: Sequence[Row]
+    wakes: Sequence[Wake]
+
+
+def _until_fresh(attempt: Callable[[], T]) -> T:
+    """What an attempt gives that nobody was faster than. Raises StaleTicket if somebody always is."""
+    for _ in range(_MOST_READS - 1):
+        with suppress(StaleTicket):
+            return attempt()
+    return attempt()
 
 
 def to_row(case: Case) -> Row:

@@ -206,7 +206,16 @@ class Gates(Office):
 
         self.undoings.update(undoings or {})
         advisors = Advisors(self._advisors, self._advice_within)
-        return Heart(self.desk, self.claims, self.policy, probes or {}, self.undoings, advisors, self.plans)
+        return Heart(
+            self.desk,
+            self.claims,
+            self.policy,
+            probes or {},
+            self.undoings,
+            advisors,
+            self.plans,
+            self._inbox_schema,
+        )
 
     @staticmethod
     def current_action() -> CurrentAction | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -15,7 +15,7 @@ from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query, Row
 from langgraph_signoff.nodes.checks import Graph, breakpoints
 from langgraph_signoff.nodes.internals import INTERRUPT
-from langgraph_signoff.nodes.payload import halted_calls, is_doubt, tickets_of
+from langgraph_signoff.nodes.payload import halted_calls, is_doubt, is_pause, tickets_of
 from langgraph_signoff.vocabulary import Standing
 
 if TYPE_CHECKING:
@@ -84,6 +84,16 @@ def waits(case: Case) -> bool:
     return case.standing is Standing.PENDING or (case.standing is Standing.IN_DOUBT and not case.told_unknown)
 
 
+def newest_row(signoff: Signoff, thread_id: str) -> Row | None:
+    """The newest ticket of a thread, of those that name a graph if any does; None if it has none."""
+    newest, query = None, Query(thread_id=thread_id, limit=500)
+    while rows := signoff.ledger.find(query):
+        # What was undone or called outside of a run names none.
+        newest = max([*rows, *([newest] if newest else [])], key=lambda row: (bool(row.graph), row.opened_at))
+        query = replace(query, after=rows[-1])
+    return newest
+
+
 def let_sleep(signoff: Signoff, head: Head, thread_id: str) -> None:
     """Takes a thread off those to be woken, if its head has nothing to go on with."""
     wake = signoff.ledger.wake(thread_id)
@@ -140,7 +150,7 @@ def _message_lists(values: Any) -> list[list[BaseMessage]]:
 
 def _sorted(signoff: Signoff, interrupts: Sequence[Interrupt]) -> tuple[dict[str, Any], dict[str, Any]]:
     # A pause is ours if our ledger knows its tickets: an interrupt's value can say anything.
-    named = {interrupt.id: tuple(tickets_of(interrupt.value)) for interrupt in interrupts}
+    named = {i.id: tuple(tickets_of(i.value)) if is_pause(i.value, i.id) else () for i in interrupts}
     known = signoff.ledger.rows([ticket for tickets in named.values() for ticket in tickets])
     ours = {id_ for id_, tickets in named.items() if tickets and all(ticket in known for ticket in tickets)}
     ours |= {interrupt.id for interrupt in interrupts if halted_calls(interrupt.value, interrupt.id)}

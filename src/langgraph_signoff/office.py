@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from langgraph_signoff import law
 from langgraph_signoff.claims import Claims
@@ -15,7 +15,7 @@ from langgraph_signoff.leases import Leases
 from langgraph_signoff.ledger import Ledger, open_ledger
 from langgraph_signoff.planning import Plans
 from langgraph_signoff.policy import Policy
-from langgraph_signoff.vocabulary import Advisor, Ticket, Undoing
+from langgraph_signoff.vocabulary import Advisor, InboxSchema, Ticket, Undoing
 
 if TYPE_CHECKING:
     from langgraph.runtime import Runtime
@@ -32,6 +32,7 @@ class Office:
         requester: Callable[[Runtime[Any]], str | None] | None = None,
         advisors: Sequence[Advisor] = (),
         advice_within: float = 30.0,
+        inbox_schema: InboxSchema = "langchain",
         clock: Clock = utc_now,
         lease: float = 10.0,
         wait: float = 15.0,
@@ -40,6 +41,9 @@ class Office:
         self._given = policy
         self.requester = requester
         self._advisors, self._advice_within = tuple(advisors), advice_within
+        if inbox_schema not in get_args(InboxSchema):
+            raise ValueError(f"inbox_schema is {' or '.join(get_args(InboxSchema))}, not {inbox_schema!r}")
+        self._inbox_schema = inbox_schema
         self._recorded: dict[str, Policy] = {}
         self.undoings: dict[str, Undoing] = {}
         self.desk = Desk(self.ledger, clock=clock)
@@ -53,6 +57,10 @@ class Office:
         if isinstance(self._given, Policy):
             return self._given
         return Policy() if self._given is None else Policy.load(self._given)
+
+    def people(self, ticket_id: str) -> law.People:
+        """Whom the policy that judges a ticket knows, with their groups; None if it believes any name."""
+        return self._people(self.desk.case(ticket_id))
 
     def _id(self, ticket: Ticket | str) -> str:
         if isinstance(ticket, Ticket):

@@ -28,6 +28,7 @@ class Signoff(Asking, Decisions):
     from a run's `Runtime` whom the agent acts for. `lease` and `wait`: seconds after which a silent runner whose process is
     gone counts as dead, and that a second runner waits for the first one's result. `advisors`: asked about each new action
     that the policy does not deny; they may make its ruling stricter or add a note, each within `advice_within` seconds.
+    `inbox_schema`: how a pause shows its tickets to other people's clients; `agent-inbox` for that of Agent Inbox.
     """
 
     # Reading ----------------------------------------------------------------------------------------------------------

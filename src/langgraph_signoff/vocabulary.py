@@ -20,6 +20,9 @@ from langgraph_signoff.durations import Duration
 Json = Any
 """A value that JSON can hold: null, bool, number, string, list, or object with string keys."""
 
+InboxSchema = Literal["langchain", "agent-inbox"]
+"""The form in which a pause shows its tickets: LangChain's `HITLRequest`, or the `HumanInterrupt` list of Agent Inbox."""
+
 
 class Word(BaseModel):
     """Base of the words: immutable, and an unknown key is an error."""
@@ -259,6 +262,22 @@ class Decision(Word):
     )
     answer: Json = Field(default=None, description="What was answered, if this is an answer.")
     groups: tuple[str, ...] = ()
+
+
+class Reply(Word):
+    """What one person says of one ticket, before the law has heard it.
+
+    `says`: approve, reject, or revise with `args` or else with words in `reason`; to a question answer, with its `value`; of
+    a call in doubt an `Answer`, with the `value` that it gave. `digest` and `generation` name what they were shown.
+    """
+
+    ticket_id: str
+    says: Answer | Verdict
+    digest: str = ""
+    generation: int | None = None
+    reason: str = ""
+    args: dict[str, Json] | None = None
+    value: Json = None
 
 
 class Outcome(Word):

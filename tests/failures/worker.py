@@ -52,8 +52,12 @@ queues:
 tools:
   look: allow
   send: {otherwise: {then: review, queue: payments}}
+  pay: {otherwise: {then: review, queue: payments}}
 nodes:
   send: {otherwise: {then: review, queue: payments}}
+questions:
+  which: {otherwise: {then: review, queue: payments}}
+  account: {otherwise: {then: review, queue: payments}}
 """
 
 IDEMPOTENT = POLICY.replace("send: {", "send: {idempotent: true, ")
@@ -291,6 +295,23 @@ def make_tools(job: Job, death: Death) -> list[BaseTool]:
     return [sender, StructuredTool.from_function(look)]
 
 
+def make_asking(job: Job, death: Death, signoff: Signoff) -> list[BaseTool]:
+    """`which` is a question of the model's own; `pay` asks from which account while it runs, and then has its effect."""
+
+    def pay(to: str) -> str:
+        """Pays from an account that a person names."""
+        return effect(job, death, f"{to} from {signoff.ask('From which account?', name='account')}", 1)
+
+    async def apay(to: str) -> str:
+        """Pays from an account that a person names."""
+        return effect(job, death, f"{to} from {await signoff.aask('From which account?', name='account')}", 1)
+
+    payer = (
+        StructuredTool.from_function(coroutine=apay, name="pay") if job.is_async else StructuredTool.from_function(pay)
+    )
+    return [payer, signoff.question("which")]
+
+
 def make_undo(job: Job, death: Death) -> Callable[[Done], str]:
     """What undoes a call of `send`: a line in the same file."""
 
@@ -357,6 +378,8 @@ def make_graph(job: Job, death: Death, signoff: Signoff, saver: Any) -> Any:
 
         send, probe = tools[0].coroutine or tools[0].func, make_probe(job) if job.probe else None
         return guarded.make_graph(job.door, job.lines, send, None if job.gate == "bare" else signoff, probe, saver)
+    if job.gate != "bare":
+        tools += make_asking(job, death, signoff)
     model = ScriptedModel([line if isinstance(line, str) else [(n, args) for n, args in line] for line in job.lines])
     if job.door == "agent":
         middleware = [] if job.gate == "bare" else [SignoffMiddleware(signoff, verify=probes, undo=undo)]
@@ -432,6 +455,9 @@ def decide(stage: Stage) -> Any:
             return signoff.approve(stage.tickets()[-1], by=job.by)
         case "reject":
             return signoff.reject(stage.tickets()[-1], by=job.by)
+        case "answer":
+            [asked] = [ticket for ticket in signoff.pending(thread_id=job.thread) if ticket.kind == "question"]
+            return signoff.answer(asked, job.value, by=job.by)
         case "settle":
             return signoff.settle(stage.tickets()[-1], job.answer, by=job.by, result=job.result)
         case "expire":

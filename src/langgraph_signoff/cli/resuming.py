@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,13 +15,11 @@ from langgraph_signoff.cli.exits import NO, Unusable, code_of
 from langgraph_signoff.cli.options import CHECKPOINTER, CONFIG, GRAPH
 from langgraph_signoff.cli.shell import Shell
 from langgraph_signoff.errors import SignoffError
-from langgraph_signoff.ledger import Query
 from langgraph_signoff.render import printable, run_text
 from langgraph_signoff.vocabulary import Run
 
 if TYPE_CHECKING:
     from langgraph_signoff.cli.graphs import Graph, Graphs
-    from langgraph_signoff.signoff import Signoff
 
 
 def resume(
@@ -82,8 +79,11 @@ async def _resume(
 async def _wake(shell: Shell, graphs: Graphs, thread: str, name: str | None) -> Run:
     import asyncio
 
+    from langgraph_signoff.heads import newest_row
+
     signoff = shell.signoff
-    name = name or await graphs.name_for(_recorded_graph(signoff, thread), thread)
+    newest = newest_row(signoff, thread)
+    name = name or await graphs.name_for(newest.graph if newest else "", thread)
     graph = await graphs.load(name)
     if not graph.checkpointer:
         raise Unusable(f"the graph {name!r} has no checkpointer: name one in langgraph.json, or give --checkpointer")
@@ -92,16 +92,6 @@ async def _wake(shell: Shell, graphs: Graphs, thread: str, name: str | None) -> 
     if await _is_async(graph, thread):
         return await signoff.aresume(graph, thread_id=thread, config=config)
     return await asyncio.to_thread(signoff.resume, graph, thread_id=thread, config=config)
-
-
-def _recorded_graph(signoff: Signoff, thread_id: str) -> str:
-    """The graph that the newest ticket of a thread names, of those that name one; empty if none does."""
-    newest, query = None, Query(thread_id=thread_id, limit=500)
-    while rows := signoff.ledger.find(query):
-        named = [row for row in (*rows, newest) if row and row.graph]
-        newest = max(named, key=lambda row: row.opened_at, default=None)
-        query = replace(query, after=rows[-1])
-    return newest.graph if newest else ""
 
 
 async def _is_async(graph: Graph, thread: str) -> bool:

@@ -19,7 +19,7 @@ from langgraph_signoff.nodes import visits
 from langgraph_signoff.nodes.apart import apart
 from langgraph_signoff.nodes.as_json import as_json, fields_of
 from langgraph_signoff.nodes.heart import BEGUN, CURRENT, Heart
-from langgraph_signoff.nodes.internals import can_call_tasks
+from langgraph_signoff.nodes.internals import can_call_tasks, skip_call
 from langgraph_signoff.nodes.messages import RecordedFailure, did_run, keep_result
 from langgraph_signoff.nodes.steps import Io, Steps, Work
 from langgraph_signoff.nodes.turn import (
@@ -84,7 +84,7 @@ class Gate:
             turn=turn or key,
             graph=graph_of(config),
             agent=self.agent,
-            requester=requester_of(get_runtime(), self.requester),
+            requester=requester_of(config, get_runtime(), self.requester),
             resource=self.resource(given) if self.resource else None,
             trigger=self.trigger(given) if self.trigger else trigger,
             args_schema=_only(args),
@@ -178,13 +178,20 @@ class NodeDoor:
         if args is not None and edit is not None and args != self._call.action.args:
             given = edit(given, args)
         run = functools.partial(self._body, given)
-        if args is None or about is None or not (self._gate.is_shared and can_call_tasks(get_config())):
+        if args is None or about is None or not self._is_apart():
             return Work(run, run, CURRENT, about)
         called, acalled = apart(run, run, about=about, keep=self._kept)
         return Work(called, acalled, CURRENT, about)
 
+    def _is_apart(self) -> bool:
+        return self._gate.is_shared and can_call_tasks(get_config())
+
     def _kept(self, response: Any) -> Any:
         return keep_result(response, name=self.name, tell=str)[1]
+
+    def recall(self) -> None:
+        if self._is_apart():
+            skip_call(get_config()["configurable"])
 
     def tell(self, case: Case, text: str) -> Any:
         self._check_visit(case)

@@ -24,7 +24,7 @@ from langgraph_signoff.law import Case
 from langgraph_signoff.nodes.apart import apart
 from langgraph_signoff.nodes.as_json import as_json
 from langgraph_signoff.nodes.heart import CURRENT, Heart
-from langgraph_signoff.nodes.internals import can_call_tasks
+from langgraph_signoff.nodes.internals import can_call_tasks, skip_call
 from langgraph_signoff.nodes.messages import did_run, keep_result, with_note
 from langgraph_signoff.nodes.question_tool import misfit
 from langgraph_signoff.nodes.schema import Refused, ToolSchema
@@ -213,6 +213,10 @@ class _ToolDoor:
     def _is_shared(self) -> bool:
         passage = PASSAGE.get()
         return passage is not None and passage.is_shared and can_call_tasks(get_config())
+
+    def recall(self) -> None:
+        if self._is_shared():
+            skip_call(get_config()["configurable"])
 
     def _kept(self, response: Any) -> Any:
         tell = partial(ToolMessage, name=self.name, tool_call_id=self.call_id)

@@ -22,7 +22,7 @@ from langgraph_signoff.ledger import Draft, Query
 from langgraph_signoff.nodes import messages
 from langgraph_signoff.nodes.advice import Advisors
 from langgraph_signoff.nodes.marks import gates_around
-from langgraph_signoff.nodes.payload import halt_pause, pause, pause_id
+from langgraph_signoff.nodes.payload import AS_LANGCHAIN, halt_pause, pause, pause_id
 from langgraph_signoff.nodes.steps import Ask, Hear, Io, Sleep, Steps, Work
 from langgraph_signoff.nodes.turn import Call, identified
 from langgraph_signoff.planning import Plans
@@ -33,6 +33,7 @@ from langgraph_signoff.vocabulary import (
     Counts,
     CurrentAction,
     Happened,
+    InboxSchema,
     Probe,
     Ruling,
     Standing,
@@ -63,6 +64,9 @@ class Door(Protocol):
     def work(self, args: dict[str, Any] | None, about: CurrentAction | None) -> Work:
         """The work, ready to be run."""
 
+    def recall(self) -> None:
+        """Told that work which was begun in an earlier pass is answered from the record in this one."""
+
     def tell(self, case: Case, text: str) -> Any:
         """What the graph gets where the work itself has given nothing: this text, and how the case stands."""
 
@@ -81,6 +85,7 @@ class Heart:
     undoings: Mapping[str, Undoing]
     advisors: Advisors
     plans: Plans
+    inbox_schema: InboxSchema = AS_LANGCHAIN
 
     # Rule, open, wait -------------------------------------------------------------------------------------------------
 
@@ -89,7 +94,7 @@ class Heart:
         yield from self.rule(calls)
         asked = [call for call in calls if call.known]
         if waiting := (yield Io(partial(self._undecided, asked))):
-            yield _ask(waiting)
+            yield self._ask(waiting)
         if stopped := (yield Io(partial(self._halted, calls))):
             yield stopped
         yield Hear()
@@ -197,6 +202,10 @@ class Heart:
         held = [(call, halt) for call in free if halts and (halt := halts.on(call.action.thread_id, call.action.tool))]
         return self._wait_for_release([call.action.tool for call, _ in held], [], *held[0]) if held else None
 
+    def _ask(self, cases: Sequence[Case]) -> Ask:
+        value = pause(cases, self.inbox_schema)
+        return Ask(value, pause_id(value))
+
     def _wait_for_release(self, tools: Sequence[str], tickets: Sequence[str], call: Call, halt: Halt) -> Ask:
         if not call.trouble:
             self.desk.keep_awake(call.action.thread_id)
@@ -250,7 +259,7 @@ class Heart:
                     raise StillRunning(f"ticket {case.id[:12]} is being run by somebody else; try again later")
                 yield Sleep(_POLL)
             elif case.standing is Standing.PENDING:
-                yield _ask([case])
+                yield self._ask([case])
             elif case.standing is Standing.IN_DOUBT and not case.told_unknown:
                 yield from self._inquire(case, door)
             else:
@@ -347,7 +356,7 @@ class Heart:
         probe = self.probes.get(door.name)
         found = (yield Io(partial(_ask_probe, probe, _about(case)))) if probe else None
         if found is None:
-            yield _ask([case])
+            yield self._ask([case])
         else:
             yield Io(partial(self._settle, case, *found))
 
@@ -356,6 +365,8 @@ class Heart:
             self.desk.write(case.id, partial(_settle_by_probe, answer=answer, result=result))
 
     def _from_record(self, case: Case, door: Door) -> Any:
+        if case.attempts:
+            door.recall()
         if case.standing is Standing.FAILED and (error := messages.kept_error(case)):
             raise error
         if not messages.has_result(case):
@@ -365,11 +376,6 @@ class Heart:
         if case.result.get("bubbles"):
             raise ParentCommand(kept)
         return door.give(case, kept)
-
-
-def _ask(cases: Sequence[Case]) -> Ask:
-    value = pause(cases)
-    return Ask(value, pause_id(value))
 
 
 def _denial(ruling: Ruling, reason_code: str) -> Ruling:

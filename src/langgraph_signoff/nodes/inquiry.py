@@ -92,7 +92,7 @@ class Inquiry:
             turn=key,
             graph=graph_of(config),
             agent=agent_of(config),
-            requester=requester_of(get_runtime(), self.requester),
+            requester=requester_of(config, get_runtime(), self.requester),
             trigger=_trigger(claimed),
             answer_schema=self.form.schema,
             editable=False,

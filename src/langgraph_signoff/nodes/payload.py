@@ -1,10 +1,15 @@
-"""What a pause shows: LangChain's `HITLRequest`, so that existing clients display it, with our ticket ids beside it."""
+"""What a pause shows, in a form that existing clients display, with our tickets named beside it.
+
+The form is LangChain's `HITLRequest`; for the inbox schema `agent-inbox` it is the older list of `HumanInterrupt`, as
+langchain-ai/agent-inbox reads it (`src/components/agent-inbox/contexts/utils.ts`).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from langgraph.types import Interrupt
@@ -12,20 +17,33 @@ from langgraph.types import Interrupt
 from langgraph_signoff.law import Case, Halt
 from langgraph_signoff.render import answer_text, steps_text, what_text
 from langgraph_signoff.view import to_ticket
-from langgraph_signoff.vocabulary import Standing, Ticket
+from langgraph_signoff.vocabulary import InboxSchema, Kind, Standing, Ticket
 
 KEY = "signoff"
-"""The key of an interrupt's value that marks it as ours: `{"kind": "approval"|"doubt"|"halt", "tickets": [ids]}`."""
+"""The key of an interrupt's value, or of each item of it, that marks it as ours.
+
+`{"kind": "approval"|"doubt"|"halt", "tickets": [ids], "shown": [{"kind": ..., "digest": ..., "generation": ...}]}`: of each
+ticket its kind and what was shown, in their order.
+"""
+
+AS_LANGCHAIN: InboxSchema = "langchain"
 
 
-def pause(cases: Sequence[Case]) -> dict[str, Any]:
+def pause(cases: Sequence[Case], schema: InboxSchema = AS_LANGCHAIN) -> Any:
     """The value of one interrupt that shows these tickets, in their order."""
     tickets = [to_ticket(case) for case in cases]
     kind = "doubt" if any(ticket.standing is Standing.IN_DOUBT for ticket in tickets) else "approval"
+    mark = {
+        "kind": kind,
+        "tickets": [ticket.id for ticket in tickets],
+        "shown": [{"kind": t.kind, "digest": t.digest, "generation": t.generation} for t in tickets],
+    }
+    if schema == "agent-inbox":
+        return [{**_human_interrupt(ticket), KEY: mark} for ticket in tickets]
     return {
         "action_requests": [_request(ticket) for ticket in tickets],
         "review_configs": [_config(ticket) for ticket in tickets],
-        KEY: {"kind": kind, "tickets": [ticket.id for ticket in tickets]},
+        KEY: mark,
     }
 
 
@@ -35,17 +53,54 @@ def halt_pause(thread_id: str, tools: Sequence[str], tickets: Sequence[str], hal
     return {"action_requests": [], "review_configs": [], KEY: mark, "halted": f"{halt.scope}, by {halt.by}"}
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a pause shows of one ticket. `args` are masked as they were shown."""
+
+    ticket_id: str
+    kind: Kind
+    digest: str
+    generation: int
+    tool: str
+    args: dict[str, Any]
+
+
+def shown(value: Any) -> list[Shown]:
+    """What a pause of ours shows, ticket by ticket."""
+    mark, calls = mark_of(value), _calls(value)
+    about = zip(mark["tickets"], mark["shown"], calls, strict=True) if calls else ()
+    return [Shown(id_, seen["kind"], seen["digest"], seen["generation"], *call) for id_, seen, call in about]
+
+
+def shows_one(value: Any) -> bool:
+    """Whether whoever answers a pause sees its first call only: Agent Inbox does, and comes back for the next one."""
+    return isinstance(value, list)
+
+
+def mark_of(value: Any) -> dict[str, Any]:
+    """What marks an interrupt's value as ours; empty if nothing does."""
+    first = value[0] if isinstance(value, list) and value else value
+    mark = first.get(KEY) if isinstance(first, dict) else None
+    return mark if isinstance(mark, dict) else {}
+
+
+def is_pause(value: Any, id_: str) -> bool:
+    """Whether an interrupt was made by us: anybody can copy our mark, and nobody the id that it gives."""
+    return bool(mark_of(value)) and pause_id(value) == id_
+
+
 def halted_calls(value: Any, id_: str) -> tuple[str, list[str]] | None:
     """The thread and the tools of an interrupt of ours that waits for a release; None if it is another's, or another."""
-    mark = value.get(KEY) if isinstance(value, dict) else None
-    if not isinstance(mark, dict) or mark.get("kind") != "halt" or pause_id(value) != id_:
+    mark = mark_of(value)
+    if mark.get("kind") != "halt" or not is_pause(value, id_):
         return None
     return mark["thread_id"], mark["tools"]
 
 
-def pause_id(value: Mapping[str, Any]) -> str:
-    """The id of the interrupt that shows this: it stays while it is asked, and no other has it."""
-    return hashlib.sha256(json.dumps(value[KEY]).encode()).hexdigest()[:32]
+def pause_id(value: Any) -> str:
+    """The id of the interrupt that shows this: it stays while just this is asked, and no other has it."""
+    # A server's database may give the keys back in another order.
+    return hashlib.sha256(json.dumps(mark_of(value), sort_keys=True).encode()).hexdigest()[:32]
 
 
 def is_ours(pause: Interrupt) -> bool:
@@ -56,15 +111,19 @@ def is_ours(pause: Interrupt) -> bool:
 
 def tickets_of(value: Any) -> list[str]:
     """The ticket ids that an interrupt's value names; empty if the interrupt is not ours."""
-    mark = value.get(KEY) if isinstance(value, dict) else None
-    ids = mark.get("tickets") if isinstance(mark, dict) else None
+    ids = mark_of(value).get("tickets")
     return [str(id_) for id_ in ids] if isinstance(ids, list) else []
 
 
 def is_doubt(value: Any) -> bool:
     """Whether an interrupt of ours asks if a call happened, not whether it may."""
-    mark = value.get(KEY) if isinstance(value, dict) else None
-    return isinstance(mark, dict) and mark.get("kind") == "doubt"
+    return mark_of(value).get("kind") == "doubt"
+
+
+def _calls(value: Any) -> list[tuple[str, dict[str, Any]]]:
+    if isinstance(value, list):
+        return [(item["action_request"]["action"], item["action_request"]["args"]) for item in value]
+    return [(request["name"], request["args"]) for request in value["action_requests"]]
 
 
 def _request(ticket: Ticket) -> dict[str, Any]:
@@ -78,6 +137,21 @@ def _config(ticket: Ticket) -> dict[str, Any]:
         return {"action_name": ticket.tool, "allowed_decisions": ["respond", "reject"]}
     allowed = ["approve", "edit", "reject"] if ticket.editable else ["approve", "reject"]
     return {"action_name": ticket.tool, "allowed_decisions": allowed}
+
+
+def _human_interrupt(ticket: Ticket) -> dict[str, Any]:
+    allowed = _config(ticket)["allowed_decisions"]
+    config = {
+        "allow_accept": "approve" in allowed,
+        "allow_edit": "edit" in allowed,
+        "allow_respond": True,
+        "allow_ignore": "reject" in allowed,
+    }
+    return {
+        "action_request": {"action": ticket.tool, "args": ticket.args},
+        "config": config,
+        "description": _description(ticket),
+    }
 
 
 def _description(ticket: Ticket) -> str:

@@ -176,6 +176,9 @@ class Reversal:
         given = {"name": self.name, "args": args, "id": self._call.id, "type": "tool_call"}
         return Work(partial(self._tool.invoke, given), partial(self._tool.ainvoke, given), CURRENT, about)
 
+    def recall(self) -> None:
+        """Nothing: it takes no place among the calls of a task."""
+
     def tell(self, case: Case, text: str) -> str:  # noqa: ARG002  # one shape for every door
         """What stands in for a result that the undoing has not given."""
         return text

@@ -56,7 +56,7 @@ class Ask:
     So it has an id of its own, which no other pause has, and is simply not made again once there is nothing to wait for.
     """
 
-    value: dict[str, Any]
+    value: Any
     id: str
 
     def run(self) -> NoReturn:

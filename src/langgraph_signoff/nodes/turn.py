@@ -135,7 +135,7 @@ class Setting:
             trigger=self.trigger(messages) if self.trigger else trigger,
             graph=graph_of(config),
             agent=self.agent or (message.name if message and message.name else "") or agent_of(config),
-            requester=requester_of(runtime, self.requester),
+            requester=requester_of(config, runtime, self.requester),
             trouble=trouble,
             resource=self.resource,
             confidence=self.confidence,
@@ -180,8 +180,19 @@ def agent_of(config: RunnableConfig) -> str:
     return str(config.get("metadata", {}).get("lc_agent_name") or "")
 
 
-def requester_of(runtime: Runtime[Any], ask: Requester | None) -> str | None:
-    """Whom the agent acts for: what `ask` says, else the server's user."""
+ON_BEHALF, PERMISSIONS = "signoff:on-behalf-of:", "langgraph_auth_permissions"
+"""Begins the permission that the server's guard gives a run which only goes on with what somebody else has begun.
+
+LangGraph Server keeps the permissions of a run in a part of its config that no client can write.
+"""
+
+
+def requester_of(config: RunnableConfig, runtime: Runtime[Any], ask: Requester | None) -> str | None:
+    """Whom the agent acts for: what the server's guard says of a run that was woken, what `ask` says, else the server's user."""
+    permissions = config.get("configurable", {}).get(PERMISSIONS) or ()
+    for permission in permissions:
+        if permission.startswith(ON_BEHALF):
+            return permission.removeprefix(ON_BEHALF) or None
     if ask:
         return ask(runtime)
     server = getattr(runtime, "server_info", None)

@@ -1,0 +1,52 @@
+"""How an error of ours crosses HTTP: its status, its words, and its name, by which the other side finds it again."""
+
+from __future__ import annotations
+
+from langgraph_signoff import errors
+from langgraph_signoff.errors import (
+    DecisionRefused,
+    LedgerUnavailable,
+    NotAllowedToDecide,
+    NotWhatYouSaw,
+    SignoffError,
+    StaleTicket,
+    StillRunning,
+    TicketClosed,
+    UnknownThread,
+    UnknownTicket,
+)
+
+# The first class that fits decides.
+_STATUSES: list[tuple[type[SignoffError] | tuple[type[SignoffError], ...], int]] = [
+    (NotAllowedToDecide, 403),
+    ((UnknownTicket, UnknownThread), 404),
+    ((TicketClosed, NotWhatYouSaw, StaleTicket, StillRunning), 409),
+    (DecisionRefused, 422),
+    (LedgerUnavailable, 503),
+    (SignoffError, 500),
+]
+
+
+def status_of(error: SignoffError) -> int:
+    """The HTTP status of an error."""
+    return next(status for kind, status in _STATUSES if isinstance(error, kind))
+
+
+def to_body(error: SignoffError) -> dict[str, str]:
+    """An error as the JSON of its response."""
+    return {"detail": str(error), "error": type(error).__name__}
+
+
+def to_error(body: object) -> SignoffError | None:
+    """The error that a response's JSON tells; None if it is not one of ours."""
+    name, detail = (body.get("error"), body.get("detail")) if isinstance(body, dict) else (None, None)
+    kind = _KINDS.get(str(name))
+    return kind(str(detail)) if kind else None
+
+
+_KINDS = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, SignoffError) and kind.__init__ is Exception.__init__
+}
+_KINDS["StaleTicket"] = StillRunning

@@ -1,0 +1,31 @@
+"""Who asks, by a header; and an owner's threads are the owner's and the reviewers'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph_sdk import Auth
+
+from langgraph_signoff import Signoff
+from langgraph_signoff.server import guard
+
+auth = Auth()
+
+
+@auth.authenticate
+async def authenticate(headers: dict[bytes, bytes]) -> str:
+    user = headers.get(b"x-user")
+    if not user:
+        raise Auth.exceptions.HTTPException(401, "no x-user")
+    return user.decode()
+
+
+@auth.on.threads
+async def shared(ctx: Auth.types.AuthContext, value: Any) -> Any:
+    """Whoever makes a private thread keeps it; others are everybody's."""
+    if ctx.user.identity == "stranger":
+        return {"owner": "stranger"}
+    return None
+
+
+guard(auth, Signoff("signoff.db"))
