@@ -346,9 +346,10 @@ def test_a_wrapper_that_asks_after_the_tool_has_asked_hears_its_own_answer(world
     assert (world.effects, heard) == (["send bob yes to: send to bob?"], ["yes to: was that right?"])
 
 
+@pytest.mark.parametrize("inbox_schema", ["langchain", "agent-inbox"])
 @pytest.mark.parametrize("verdict", ["approve", "reject"])
 def test_a_wrapper_that_asks_after_the_call_hears_a_plain_answer_whatever_became_of_the_call(
-    world: World, verdict: str
+    world: World, verdict: str, inbox_schema: str
 ) -> None:
     heard: list[str] = []
 
@@ -362,7 +363,9 @@ def test_a_wrapper_that_asks_after_the_call_hears_a_plain_answer_whatever_became
         heard.append(interrupt("was that right?"))
         return told
 
-    _open(world, after, aafter)
+    world.signoff = world.new_signoff(inbox_schema=inbox_schema)
+    wrapper = {"awrap_tool_call": aafter} if world.mode.is_async else {"wrap_tool_call": after}
+    world.graph = world.compile(world.agent([SEND, "done"], world.signoff.tool_node(world.tools(), **wrapper)))
     [ticket] = world.run().tickets
     getattr(world.signoff, verdict)(ticket, by="ana")
     world.invoke(Command(resume="a knock"))

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langgraph.types import Interrupt
-
 from langgraph_signoff.law import Case, Halt
 from langgraph_signoff.render import answer_text, steps_text, what_text
 from langgraph_signoff.view import to_ticket
@@ -101,12 +99,6 @@ def pause_id(value: Any) -> str:
     """The id of the interrupt that shows this: it stays while just this is asked, and no other has it."""
     # A server's database may give the keys back in another order.
     return hashlib.sha256(json.dumps(mark_of(value), sort_keys=True).encode()).hexdigest()[:32]
-
-
-def is_ours(pause: Interrupt) -> bool:
-    """Whether an interrupt is a pause of ours: it has the id that its own value gives."""
-    mark = pause.value.get(KEY) if isinstance(pause.value, dict) else None
-    return isinstance(mark, dict) and pause_id(pause.value) == pause.id
 
 
 def tickets_of(value: Any) -> list[str]:

@@ -10,12 +10,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt
 
 from langgraph_signoff.nodes import internals
-from langgraph_signoff.nodes.payload import is_ours
+from langgraph_signoff.nodes.payload import is_pause
 
 T = TypeVar("T")
 
@@ -77,8 +78,11 @@ class Hear:
         config = get_config()
         configurable = config.get("configurable", {})
         is_left_over = internals.is_answered_by_id(configurable)
-        if is_left_over or (internals.is_unheard(configurable) and any(map(is_ours, internals.last_pauses(config)))):
+        if is_left_over or (internals.is_unheard(configurable) and self._came_for_us(config)):
             internals.hear(configurable)
+
+    def _came_for_us(self, config: RunnableConfig) -> bool:
+        return any(is_pause(pause.value, pause.id) for pause in internals.last_pauses(config))
 
     async def arun(self) -> None:
         """The same."""
