@@ -84,6 +84,22 @@ def among_middlewares(outputs: list[Any]) -> None:
     assert said[4].startswith("the record is whole")
 
 
+def asking_a_person(outputs: list[Any]) -> None:
+    shown = [output.data for output in outputs if output.output_type == "execute_result"]
+    said = [output.text for output in outputs if output.output_type == "stream"]
+    assert "can you deliver to the North Pole?" in shown[0]["text/html"]
+    refusals = [line.split(":")[0] for line in said[1].splitlines()]
+    assert refusals == ["AnswerRefused", "NotAllowedToDecide", "WrongVerdict"]
+    assert said[2].startswith("AnswerRefused: ")
+    logs = [data["text/plain"] for data in shown[1:4]]
+    assert logs[:2] == ["['added to the templates', 'replied to ada@example.com']", "['replied to bo@example.com']"]
+    assert logs[2].startswith("['unhandled: expired, ticket ")
+    assert "is expired; it takes no decision" in said[3]
+    assert shown[4]["text/plain"].count("We deliver everywhere.") == 2
+    assert "ben answered" in shown[5]["text/html"]
+    assert said[4].startswith("the record is whole")
+
+
 def scenarios(outputs: list[Any]) -> None:
     shown = [output.data["text/plain"] for output in outputs if output.output_type == "execute_result"]
     said = "".join(output.text for output in outputs if output.output_type == "stream")
@@ -114,6 +130,7 @@ TELLS = {
     "01_first_approval": first_approval,
     "02_before_a_node": before_a_node,
     "03_among_middlewares": among_middlewares,
+    "06_questions": asking_a_person,
     "09_scenarios": scenarios,
     "10_the_outcome": the_outcome,
 }
