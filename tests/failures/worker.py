@@ -456,8 +456,8 @@ def decide(stage: Stage) -> Any:
         case "reject":
             return signoff.reject(stage.tickets()[-1], by=job.by)
         case "answer":
-            [asked] = [ticket for ticket in signoff.pending(thread_id=job.thread) if ticket.kind == "question"]
-            return signoff.answer(asked, job.value, by=job.by)
+            asked = [ticket for ticket in stage.tickets() if ticket.kind == "question" and ticket.options]
+            return signoff.answer(asked[-1], job.value, by=job.by)
         case "settle":
             return signoff.settle(stage.tickets()[-1], job.answer, by=job.by, result=job.result)
         case "expire":
