@@ -148,7 +148,7 @@ def test_of_many_calls_at_once_only_as_many_run_as_the_plan_has_uses(tmp_path: P
 
     def propose() -> None:
         with closing(Signoff(tmp_path / "signoff.db")) as own:
-            call = opening(thread_id=made.thread_id)
+            call = opening(thread_id=made.thread_id, call_id="c")
             start.wait()
             opened.extend(own.plans.open([call], policy=(own.policy.version, own.policy.document)) or [])
 
@@ -340,6 +340,21 @@ def test_a_plan_that_ends_between_a_use_and_its_start_asks(world: World) -> None
     assert world.effects == ["send bob 5.0", "send eve 5.0"]
 
 
+@pytest.mark.parametrize(
+    "about",
+    [{"kind": "undo"}, {"kind": "node"}, {"kind": "question"}, {"kind": "plan"}, {"call_id": ""}, {"mode": "deny"}],
+    ids=str,
+)
+def test_only_what_an_agent_proposes_to_call_is_a_use_of_its_plan(tmp_path: Path, about: dict[str, Any]) -> None:
+    with closing(Signoff(tmp_path / "signoff.db")) as signoff:
+        steps = [{"tool": "send", "args": {"to": "bob", "amount": 5}, "times": 9}]
+        made = standing_plan(signoff, {"steps": steps})
+        proposed = {"thread_id": made.thread_id, "call_id": "c"}
+        calls = [opening(**proposed), opening(**{**proposed, **about})]
+        opened = signoff.plans.open(calls, policy=(signoff.policy.version, signoff.policy.document))
+        assert [bool(each.ruling.planned) for each in opened or ()] == [True, False]
+
+
 class Meddled(SqliteLedger):
     """A ledger in which somebody else writes just before a claim does."""
 
@@ -356,7 +371,7 @@ def test_a_plan_that_is_withdrawn_between_the_look_at_it_and_the_claim_lets_noth
     with closing(Signoff(tmp_path / "signoff.db")) as other:
         made = standing_plan(other, {"steps": [{"tool": "send", "args": {"to": "bob", "amount": 5}}]})
         with closing(Signoff(Meddled(tmp_path / "signoff.db"))) as signoff:
-            call = opening(thread_id=made.thread_id)
+            call = opening(thread_id=made.thread_id, call_id="c")
             signoff.plans.open([call], policy=(signoff.policy.version, signoff.policy.document))
             signoff.ledger.meddle = lambda: other.withdraw(made, by="ana")  # type: ignore[attr-defined]  # a ledger of ours
             with pytest.raises(Unplanned):
