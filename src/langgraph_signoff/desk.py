@@ -362,22 +362,22 @@ def _nothing(case: Case) -> list[Draft]:  # noqa: ARG001  # a step that adds not
     return []
 
 
+_KEPT = {"kind", "thread_id", "tool", "graph", "agent", "requester"}
+
+
 def to_draft(opening: Opening) -> Draft:
     """The first entry of a ticket."""
     action = opening.action
+    # An erasure must neither bring back what has been reviewed, nor end a rollback that was ordered.
+    kept = _KEPT | ({"visit", "reports"} if action.kind == "outcome" else set())
     open_part = {
-        "kind": action.kind,
-        "thread_id": action.thread_id,
-        "tool": action.tool,
-        "graph": action.graph,
-        "agent": action.agent,
-        "requester": action.requester,
+        **{key: getattr(action, key) for key in sorted(kept)},
         "ruling": opening.ruling.model_dump(mode="json"),
         "previous": opening.previous,
         "round": opening.round,
     }
     # Its JSON mode would write null for NaN, and a call with other arguments would run.
-    words = action.model_dump(exclude={"kind", "thread_id", "tool", "graph", "agent", "requester"})
+    words = action.model_dump(exclude=kept | {"reports"})
     contents = {"action": words, "difference": list(opening.difference), "siblings": list(opening.siblings)}
     if opening.notes:
         contents["notes"] = list(opening.notes)

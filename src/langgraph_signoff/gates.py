@@ -203,7 +203,10 @@ class Gates(Office):
         """What every door carries calls to; `probes` and `undoings` by the name of the tool or node that they are for."""
         from langgraph_signoff.nodes.advice import Advisors
         from langgraph_signoff.nodes.heart import Heart
+        from langgraph_signoff.nodes.reversal import check_undoing
 
+        for name, undoing in (undoings or {}).items():
+            check_undoing(name, undoing)
         self.undoings.update(undoings or {})
         advisors = Advisors(self._advisors, self._advice_within)
         return Heart(

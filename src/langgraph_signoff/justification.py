@@ -4,46 +4,58 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from langgraph_signoff.vocabulary import Json, Standing, Ticket
+from langgraph_signoff.vocabulary import Json, Standing, Ticket, Verdict
 
 _RAN = (Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT, Standing.RUNNING)
 
 
-def justification(goal: str, tickets: Sequence[Ticket], *, result: Json, undoable: Collection[str]) -> dict[str, Json]:
+@dataclass(frozen=True)
+class Undoings:
+    """Which tools declare an undo, by name, and which tickets' actions have been undone, by id."""
+
+    declared: Collection[str] = ()
+    done: Collection[str] = ()
+
+
+def justification(goal: str, tickets: Sequence[Ticket], *, result: Json, undoings: Undoings) -> dict[str, Json]:
     """The report of a run: `goal`, `result`, `actions` in the order in which they were proposed, and `open_risks` in words.
 
-    `undoable` names the tools that declare an undo. What is secret in a ticket is masked there, and so it is here.
+    What is secret in a ticket is masked there, and so it is here.
     """
     return {
         "goal": goal,
         "result": result,
-        "actions": [_action(ticket, ticket.tool in undoable) for ticket in tickets],
-        "open_risks": [risk for ticket in tickets for risk in _risks(ticket, ticket.tool in undoable)],
+        "actions": [_action(ticket, undoings) for ticket in tickets],
+        "open_risks": [risk for ticket in tickets for risk in _risks(ticket, undoings)],
     }
 
 
-def _action(ticket: Ticket, can_undo: bool) -> dict[str, Json]:
+def _action(ticket: Ticket, undoings: Undoings) -> dict[str, Json]:
     outcome = ticket.outcome
     given = {"result": outcome.result} if outcome and not outcome.error else {}
     if ticket.standing is Standing.ANSWERED:
         given = {"result": ticket.answer}
     failed = {"error": outcome.error} if outcome and outcome.error else {}
+    # A comment decides nothing, and may come at any time: it makes no other report of it.
+    decisions = [decision for decision in ticket.decisions if decision.verdict is not Verdict.COMMENT]
     return {
         "ticket": ticket.id,
         "tool": ticket.tool,
         "args": ticket.args,
         "standing": str(ticket.standing),
         "why": f"{ticket.reason_code} ({ticket.rule})",
-        "decided_by": [f"{d.by}: {d.verdict}" + (f", {d.reason}" if d.reason else "") for d in ticket.decisions],
-        "can_undo": can_undo,
+        "decided_by": [f"{d.by}: {d.verdict}" + (f", {d.reason}" if d.reason else "") for d in decisions],
+        "can_undo": ticket.tool in undoings.declared,
+        **({"undone": True} if ticket.id in undoings.done else {}),
         **given,
         **failed,
     }
 
 
-def _risks(ticket: Ticket, can_undo: bool) -> list[str]:
+def _risks(ticket: Ticket, undoings: Undoings) -> list[str]:
     what, standing = f"{ticket.tool} ({ticket.id[:12]})", ticket.standing
     if standing is Standing.FAILED:
         return [f"{what} failed, and nobody knows what it left behind"]
@@ -55,7 +67,9 @@ def _risks(ticket: Ticket, can_undo: bool) -> list[str]:
         return []
     if standing is not Standing.EXECUTED:
         return [f"{what} was not run: {standing}"]
-    found = [] if can_undo else [f"{what} cannot be undone"]
+    if ticket.id in undoings.done:
+        return [f"{what} has been undone"]
+    found = [] if ticket.tool in undoings.declared else [f"{what} cannot be undone"]
     if ticket.risk.stakes == "high" and not ticket.approved_by:
         found.append(f"{what} has high stakes, and nobody was asked before it ran")
     return found
@@ -84,8 +98,9 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 
 def _line(number: int, action: Mapping[str, Any]) -> str:
     args = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in action["args"].items())
+    undone = ", undone" if action.get("undone") else ""
     lines = [
-        f"{number}. **{_inline(action['tool'])}** {action['standing']}: {_code(args)}",
+        f"{number}. **{_inline(action['tool'])}** {action['standing']}{undone}: {_code(args)}",
         f"   - why: {_inline(action['why'])}",
     ]
     lines += [f"   - decided by {_inline(word)}" for word in action["decided_by"]]

@@ -102,12 +102,16 @@ _EXACT = 2**53  # up to here a float holds every integer
 _QUOTED = re.compile(r"input_value=.*?(?=, input_type=)", re.DOTALL)
 
 
+def secrets_in(args: Iterable[dict[str, Json]], redact: Sequence[str]) -> list[Json]:
+    """Every single value that the redacted paths of some arguments hold."""
+    return [scalar for each in args for path in redact for scalar in _scalars(_found(each, path.split(".")))]
+
+
 class Hush:
     """Masks in any text or value what the redacted paths of some arguments hold: an error may quote what is hidden."""
 
     def __init__(self, args: Iterable[dict[str, Json]], redact: Sequence[str]) -> None:
-        hidden = (scalar for each in args for path in redact for scalar in _scalars(_found(each, path.split("."))))
-        spelled = {text for scalar in hidden for text in _spellings(scalar) if len(text) >= _SHORTEST}
+        spelled = {text for scalar in secrets_in(args, redact) for text in _spellings(scalar) if len(text) >= _SHORTEST}
         # The longest first: a secret may hold another one.
         self._secrets = (
             re.compile("|".join(map(re.escape, sorted(spelled, key=len, reverse=True)))) if spelled else None

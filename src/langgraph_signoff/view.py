@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from langgraph_signoff import law
 from langgraph_signoff.entries import Entry
 from langgraph_signoff.justification import summary
 from langgraph_signoff.law import Case
-from langgraph_signoff.masking import MASK, Hush, mask, mask_patch
+from langgraph_signoff.masking import MASK, Hush, mask, mask_patch, secrets_in
 from langgraph_signoff.plan_text import plan_text
 from langgraph_signoff.policy.describe import render_describe
 from langgraph_signoff.vocabulary import Decision, Json, Outcome, Standing, Ticket
@@ -19,12 +19,7 @@ def to_ticket(case: Case) -> Ticket:
     """The ticket as reviewers see it at the instant of the fold."""
     opening, redact = case.opening, case.ruling.redact
     args = mask(case.parsed, redact)
-    hush = _hush(
-        [case.args, case.parsed, case.action.get("args", {}), case.action.get("parsed", {})],
-        redact,
-        answers=[decision.answer for decision in case.decisions],
-        schema=case.action.get("answer_schema"),
-    )
+    hush = hush_of(case)
     return Ticket(
         id=case.id,
         kind=case.kind,
@@ -87,13 +82,32 @@ def _unsaid(case: Case) -> str:
     return "" if case.why in {decision.reason for decision in case.decisions} else case.why
 
 
+def hush_of(case: Case) -> Hush:
+    """What masks the secrets of a case in any text or value."""
+    return _hush(
+        _known_args(case),
+        case.ruling.redact,
+        answers=[decision.answer for decision in case.decisions],
+        schema=case.action.get("answer_schema"),
+    )
+
+
+def secrets_of(case: Case) -> list[Json]:
+    """The values that a case hides, for a ticket that may quote them."""
+    return secrets_in(_known_args(case), [*case.ruling.redact, _HIDDEN])
+
+
+def _known_args(case: Case) -> list[dict[str, Any]]:
+    return [case.args, case.parsed, *_args_of(case.action)]
+
+
 def _hush(args: Iterable[dict[str, Any]], redact: Sequence[str], *, answers: Sequence[Json], schema: Json) -> Hush:
     if not law.is_secret(schema):
-        return Hush(args, redact)
-    return Hush([*args, {_ANSWER: answers}], [*redact, _ANSWER])
+        return Hush(args, [*redact, _HIDDEN])
+    return Hush([*args, {_ANSWER: answers}], [*redact, _HIDDEN, _ANSWER])
 
 
-_ANSWER = "(answer)"  # no argument has this name
+_ANSWER, _HIDDEN = "(answer)", "(hidden)"  # no argument has these names
 
 
 def _decision(decision: Decision, case: Case, hush: Hush) -> Decision:
@@ -139,7 +153,12 @@ def _args(history: Sequence[Entry]) -> Iterator[dict[str, Any]]:
     """The arguments of every generation, as proposed and as parsed."""
     for entry in history:
         for call in (entry.contents.get("action", {}), entry.contents.get("edit", {})):
-            yield from (call[key] for key in ("args", "parsed") if key in call)
+            yield from _args_of(call)
+
+
+def _args_of(call: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from (call[key] for key in ("args", "parsed") if key in call)
+    yield {_HIDDEN: call.get("hidden", [])}
 
 
 def _words(entry: Entry, redact: tuple[str, ...], schema: Json, hush: Hush) -> dict[str, Any]:

@@ -75,6 +75,13 @@ class Action(Word):
         default="", description="Which visit of a node this is, in LangGraph's terms: step, path and place."
     )
     editable: bool = Field(default=True, description="Whether it would run with arguments that a reviewer changed.")
+    hidden: list[Json] = Field(
+        default_factory=list,
+        description="Values that are masked wherever they are quoted, beside those that the policy hides.",
+    )
+    reports: tuple[str, ...] = Field(
+        default=(), description="Of an outcome: the tickets that it reports. They and its visit outlast an erasure."
+    )
 
 
 class Counts(Word):

@@ -137,15 +137,31 @@ class Case:
         return str(self.opening.get("about", ""))
 
     @property
+    def reports(self) -> tuple[str, ...]:
+        """Of an outcome: the ids of the tickets that it reports."""
+        return tuple(self.opening.get("reports", ()))
+
+    @property
+    def visit(self) -> str:
+        """Which visit of a node asked, in LangGraph's terms; empty if that has been erased."""
+        return str(self.opening.get("visit") or self.action.get("visit", ""))
+
+    @property
+    def last_by(self) -> str:
+        """Who has decided last, comments apart."""
+        return next((d.by for d in reversed(self.decisions) if d.verdict is not Verdict.COMMENT), "")
+
+    @property
     def is_chosen(self) -> bool:
         """Whether its action was chosen to be looked at after it had run."""
         return bool(self.choice) and self.choice["why"] != "not_sampled"
 
     def to_action(self) -> Action:
         """The action as it was proposed; what erasing took away is empty."""
-        return Action.model_validate(
-            {**_EMPTY_ACTION, **self.action, **{key: self.opening[key] for key in ("kind", "thread_id", "tool")}}
-        )
+        kept = {key: self.opening[key] for key in _OPEN if key in self.opening}
+        return Action.model_validate({**_EMPTY_ACTION, **self.action, **kept})
 
+
+_OPEN = ("kind", "thread_id", "tool", "reports", "visit")
 
 _EMPTY_ACTION: dict[str, Any] = {"proposal": "", "args": {}, "parsed": {}, "digest": ""}

@@ -246,9 +246,7 @@ def _waiting(case: Case) -> None:
 
 
 def _by(case: Case) -> str:
-    if case.standing not in _SAID:
-        return ""
-    return next((f" by {d.by}" for d in reversed(case.decisions) if d.verdict is not Verdict.COMMENT), "")
+    return f" by {case.last_by}" if case.standing in _SAID and case.last_by else ""
 
 
 _SAID = (

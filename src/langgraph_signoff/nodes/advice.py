@@ -60,7 +60,9 @@ def _stricter(policy: Policy, action: Action, ruling: Ruling, advice: Advice) ->
         return ruling
     # An allowed call asks for nothing: a review of it asks for what the policy asks at least when it is in doubt.
     asked = policy.review(action) if ruling.mode == "allow" else ruling
-    return asked.model_copy(update={"mode": advice.mode, "reason_code": advice.reason_code, "rule": ruling.rule})
+    redact = tuple(dict.fromkeys(ruling.redact + asked.redact))
+    about = {"mode": advice.mode, "reason_code": advice.reason_code, "rule": ruling.rule, "redact": redact}
+    return asked.model_copy(update=about)
 
 
 def _name(advisor: Advisor) -> str:

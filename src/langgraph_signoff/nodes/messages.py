@@ -196,7 +196,9 @@ def _rejected(case: Case, name: str) -> str:
 
 
 def _returned(case: Case, name: str) -> str:
-    return f"{name} was not run: {case.decisions[-1].by} sent it back{_because(case)}. You may propose it again with that in mind."
+    return (
+        f"{name} was not run: {case.last_by} sent it back{_because(case)}. You may propose it again with that in mind."
+    )
 
 
 def _denied(case: Case, name: str) -> str:
@@ -250,9 +252,7 @@ def _not_answered(case: Case) -> str:
 
 
 def _asked_back(case: Case) -> str:
-    return (
-        f"was not answered: {case.decisions[-1].by} sent it back{_because(case)}. You may ask again with that in mind."
-    )
+    return f"was not answered: {case.last_by} sent it back{_because(case)}. You may ask again with that in mind."
 
 
 def _answer_gone(case: Case) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,23 +16,26 @@ from langgraph.types import Command
 
 from langgraph_signoff import law
 from langgraph_signoff.errors import TicketClosed
-from langgraph_signoff.justification import justification
+from langgraph_signoff.justification import Undoings, justification
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query, Row
 from langgraph_signoff.nodes import visits
-from langgraph_signoff.nodes.gate import Gate, messages_in
+from langgraph_signoff.nodes.as_json import as_json
+from langgraph_signoff.nodes.gate import Gate, NodeDoor, messages_in
 from langgraph_signoff.nodes.marks import MARK
-from langgraph_signoff.nodes.rollback import rollback
+from langgraph_signoff.nodes.messages import RecordedFailure
+from langgraph_signoff.nodes.rollback import rollback, undone
 from langgraph_signoff.nodes.steps import Io, Steps, adrive, drive
 from langgraph_signoff.nodes.turn import Call, last_human, where_from
-from langgraph_signoff.view import to_ticket
-from langgraph_signoff.vocabulary import Json, Kind, Left, Rollback, Ruling, Standing
+from langgraph_signoff.view import hush_of, to_ticket
+from langgraph_signoff.vocabulary import Action, Json, Kind, Left, Rollback, Ruling, Standing
 
 Update = Any
 """What a node gives LangGraph to update the state with; None for nothing."""
 
 _NOT_WORK: tuple[Kind, ...] = ("undo", "outcome", "audit", "plan")
 _ASKED = (Standing.PENDING, Standing.APPROVED)
+_SUPERSEDED = "there is something else to report: it is asked anew"
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,10 @@ class OutcomeReview:
         return RunnableLambda(review, areview, name=self._gate.name)
 
     def _steps(self, state: Any) -> Steps[Any]:
-        call = yield Io(partial(self._call, state))
-        update = yield from self._gate.steps_of(call, state, self._endings.approved or _nothing)
+        for case in (yield Io(self._to_roll_back)):
+            yield from self._rolled_back(case)
+        call = yield from self._call(state)
+        update = yield from self._decided(call, state)
         if call.is_free:
             return Command(goto=self._endings.then, update=update)
         case = yield Io(partial(self._heart.desk.case, call.id))
@@ -98,26 +103,48 @@ class OutcomeReview:
         rejected = self._endings.rejected
         return Command(goto=END, update=rejected(state, done) if rejected else None)
 
+    def _decided(self, call: Call, state: Any) -> Steps[Update]:
+        door = NodeDoor(self._gate, call, state, self._endings.approved or _nothing)
+        try:
+            yield from self._heart.admit([call])
+            return (yield from self._heart.perform(call, door))
+        except RecordedFailure:
+            return None
+
     # What is reviewed -------------------------------------------------------------------------------------------------
 
-    def _call(self, state: Any) -> Call:
-        """This review: the one on record if a run comes to it again, a new one if there is more to report."""
-        cases, place = self._cases(), visits.place_of(get_config())
-        work = _unreviewed(cases, place)
-        ids = sorted(case.id for case in work)
-        report = justification(
-            self._goal(state), [to_ticket(c) for c in work], result=self._result(state), undoable=self._heart.undoings
-        )
-        call = replace(self._gate, action=lambda _: report, key=lambda _: [place, ids]).call(state)
-        call.adjust = partial(_no_easier, work)
-        for case in cases:
-            if case.kind != "outcome" or case.id == call.id or _place(case) != place:
-                continue
-            if case.standing in _ASKED:
-                self._withdraw(case)
-            elif case.standing is not Standing.WITHDRAWN and _key(case) == [place, ids]:
-                return Call(case.to_action(), case.id, trouble=call.trouble)
+    def _call(self, state: Any) -> Steps[Call]:
+        """This review: the one on record if a run comes to it again, a new one if there is anything else to report."""
+        cases = yield Io(self._cases)
+        reviews = [case for case in cases if case.kind == "outcome"]
+        call: Call = yield Io(partial(self._new_call, state, cases))
+        mine = [case for case in reviews if self._is_here(case, call)]
+        for case in reversed(mine):
+            others = [review for review in reviews if review is not case]
+            is_answer = _is_answer(case, call.action, _unreviewed(cases, others))
+            if is_answer and not (yield from self._is_over(case, call)):
+                call = Call(case.to_action(), case.id, trouble=call.trouble)
+                break
+        yield Io(partial(self._supersede, [case for case in mine if case.id != call.id]))
         return call
+
+    def _new_call(self, state: Any, cases: Sequence[Case]) -> Call:
+        work = _unreviewed(cases, [case for case in cases if case.kind == "outcome"])
+        report = self._report(state, work, cases)
+        trigger = _hushed(cases, _first_words(state))
+        # How many came before it: what was superseded and comes back is asked anew.
+        number = sum(case.kind == "outcome" for case in cases)
+        gate = replace(self._gate, action=lambda _: report, key=lambda _: number, trigger=lambda _: trigger)
+        call = gate.call(state)
+        call.action = call.action.model_copy(update={"reports": tuple(case.id for case in work)})
+        call.adjust = partial(self._adjust, work)
+        return call
+
+    def _is_over(self, case: Case, call: Call) -> Steps[bool]:
+        return not visits.is_same(case.visit, call.action.visit) and (yield from visits.is_over(case.visit))
+
+    def _is_here(self, case: Case, call: Call) -> bool:
+        return case.opening["tool"] == self._gate.name and visits.is_at(case.visit, call.action.visit)
 
     def _cases(self) -> list[Case]:
         desk, (thread_id, _) = self._heart.desk, where_from(get_config())
@@ -127,73 +154,102 @@ class OutcomeReview:
             query = replace(query, after=page[-1])
         return [desk.case(id_) for id_ in desk.ledger.in_order([row.id for row in found], "opened")]
 
-    def _withdraw(self, case: Case) -> None:
-        reason = "there is more to report: it is asked anew"
-        try:
-            self._heart.desk.write(case.id, lambda case: law.withdraw(case, by=self._gate.name, reason=reason))
-        except TicketClosed:
-            return  # decided meanwhile
+    def _report(self, state: Any, work: Sequence[Case], cases: Sequence[Case]) -> dict[str, Json]:
+        # The words of a conversation quote what the policy hides of its actions.
+        goal, result = _hushed(cases, [as_json(self._goal(state)), as_json(self._result(state))])
+        undoings = Undoings(self._heart.undoings, undone(self._heart, work))
+        return justification(goal, [to_ticket(case) for case in work], result=result, undoings=undoings)
+
+    def _adjust(self, work: Sequence[Case], ruling: Ruling) -> Ruling:
+        # Without `approved` nothing is done: a process that died over it leaves no doubt.
+        ruling = ruling.model_copy(update={"idempotent": self._endings.approved is None})
+        put_off = [case.ruling for case in work if case.ruling.at_the_end and case.ruling.mode == "allow"]
+        for old in put_off:
+            # It needs what would have been needed before. Where it was secret is another place here.
+            code = "put_off" if ruling.mode == "allow" else ruling.reason_code
+            ruling = law.ruled_again(old.model_copy(update={"redact": ()}), ruling)
+            ruling = ruling.model_copy(update={"reason_code": code})
+        return ruling
+
+    def _supersede(self, cases: Sequence[Case]) -> None:
+        for case in cases:
+            if case.standing in _ASKED:
+                with suppress(TicketClosed):  # decided meanwhile
+                    step = partial(law.withdraw, by=self._gate.name, reason=_SUPERSEDED)
+                    self._heart.desk.write(case.id, step)
+
+    # What comes of it -------------------------------------------------------------------------------------------------
 
     def _sent_back(self, state: Any, case: Case) -> Update:
-        by = case.decisions[-1].by
-        words = f"{by} has looked at what was done and sends it back: {case.why}"
+        words = f"{case.last_by} has looked at what was done and sends it back: {case.why}"
         if self._endings.sent_back:
             return self._endings.sent_back(state, words)
-        return {"messages": [HumanMessage(words)]} if messages_in(state) else None
+        return {"messages": [HumanMessage(words, additional_kwargs={_OURS: True})]} if messages_in(state) else None
+
+    def _to_roll_back(self) -> list[Case]:
+        """Reviews of this name that were rejected, and whose rollback is not finished: the thread may have gone on meanwhile."""
+        thread_id, _ = where_from(get_config())
+        query = Query(thread_id=thread_id, tool=self._gate.name, standings=(Standing.REJECTED,), limit=1000)
+        cases = [self._heart.desk.case(row.id) for row in self._heart.desk.ledger.find(query)]
+        return [case for case in cases if case.kind == "outcome" and case.rollback is None]
 
     def _rolled_back(self, case: Case) -> Steps[Rollback]:
         if case.rollback is not None:
             return case.rollback
-        cases = yield Io(lambda: [self._heart.desk.case(id_) for id_ in sorted(_reported(case))])
+        cases = yield Io(lambda: [self._heart.desk.case(id_) for id_ in case.reports])
         done: Rollback = yield from rollback(self._heart, cases, admit=self._heart.admit)
         yield Io(partial(self._heart.desk.write, case.id, partial(law.roll_back, done=done)))
         return done
 
     def _left_as_it_is(self, case: Case) -> Rollback:
-        cases = [self._heart.desk.case(id_) for id_ in sorted(_reported(case))]
-        why = f"the outcome was not approved: {case.standing}"
+        cases = [self._heart.desk.case(id_) for id_ in case.reports]
+        why = _LEFT.get(case.standing, f"the outcome was not approved: {case.standing}")
         ran = [c for c in cases if c.outcome or c.standing in (Standing.IN_DOUBT, Standing.RUNNING)]
         return Rollback(left=tuple(Left(ticket_id=c.id, tool=c.opening["tool"], why=why) for c in ran))
 
 
-def _unreviewed(cases: Sequence[Case], place: list[Json]) -> list[Case]:
-    """What no review has concluded on, but the one at this place of the run."""
-    concluded = (Standing.EXECUTED, Standing.REJECTED)
-    others = [c for c in cases if c.kind == "outcome" and c.standing in concluded and _place(c) != place]
-    reported = set[str]().union(*map(_reported, others))
+_LEFT = {
+    Standing.FAILED: "the outcome was approved, and what was to follow it failed",
+    Standing.IN_DOUBT: "the outcome was approved, and nobody knows whether what was to follow it happened",
+}
+
+
+def _unreviewed(cases: Sequence[Case], reviews: Sequence[Case]) -> list[Case]:
+    """What was done, and none of these reviews has concluded on."""
+    concluded = [review for review in reviews if review.standing in (Standing.EXECUTED, Standing.REJECTED)]
+    reported = set[str]().union(*(review.reports for review in concluded))
     return [case for case in cases if case.kind not in _NOT_WORK and case.id not in reported]
 
 
-def _no_easier(work: Sequence[Case], ruling: Ruling) -> Ruling:
-    # What was put off until now needs what it would have needed before.
-    for case in work:
-        if case.ruling.at_the_end and case.ruling.mode == "allow":
-            needs = law.stricter(case.ruling.requirements, ruling.requirements)
-            mode = "review" if ruling.mode == "allow" else ruling.mode
-            ruling = ruling.model_copy(update={"requirements": needs, "mode": mode})
-    return ruling
+def _is_answer(review: Case, asked: Action, open_to_it: Sequence[Case]) -> bool:
+    """Whether a review is the one that is asked for, or has answered it, given what it could have reported."""
+    if review.standing in _ASKED:
+        return review.digest == asked.digest
+    if review.standing is Standing.WITHDRAWN and review.why == _SUPERSEDED:
+        return False
+    has_same_words = review.erased or all(review.args[key] == asked.args[key] for key in ("goal", "result"))
+    reported, ids = set(review.reports), {case.id for case in open_to_it}
+    # Nothing but what was reported is approved; any other end holds though more has been done meanwhile.
+    return has_same_words and (reported == ids if review.standing is Standing.EXECUTED else reported <= ids)
 
 
-def _reported(review: Case) -> set[str]:
-    return {str(action["ticket"]) for action in review.args.get("actions", ())}
-
-
-def _key(review: Case) -> list[Json]:
-    return list(
-        json.loads(review.action.get("proposal", "[0, 0, [0, 0]]"))[2]
-    )  # of one that was erased nothing is known
-
-
-def _place(review: Case) -> Json:
-    return _key(review)[0]
+def _hushed(cases: Sequence[Case], value: Json) -> Json:
+    for case in cases:
+        if case.ruling.redact and case.kind not in _NOT_WORK:
+            value = hush_of(case)(value)
+    return value
 
 
 def _nothing(*_: Any) -> None:
     return None
 
 
+_OURS = "signoff_sent_back"
+
+
 def _first_words(state: Any) -> str:
-    return last_human(messages_in(state))[1]
+    # What a reviewer has sent back says nothing of what the run is for.
+    return last_human([said for said in messages_in(state) if not said.additional_kwargs.get(_OURS)])[1]
 
 
 def _last_words(state: Any) -> Json:

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
-import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
-from langgraph.errors import GraphBubbleUp
-
-from langgraph_signoff.canonical import digest
-from langgraph_signoff.errors import SignoffError
-from langgraph_signoff.law import Case, permitted
+from langgraph_signoff.law import Case
 from langgraph_signoff.nodes import messages
-from langgraph_signoff.nodes.heart import CURRENT, Heart
-from langgraph_signoff.nodes.schema import ToolSchema
-from langgraph_signoff.nodes.steps import Io, Step, Steps, Work
-from langgraph_signoff.nodes.turn import Call, ticket_id
-from langgraph_signoff.vocabulary import Action, CurrentAction, Done, Json, Left, Rollback, Ruling, Standing, Undo
-
-Admit = Callable[[Sequence[Call]], Steps[None]]
-"""How a call comes before the gate: `Heart.admit` inside a graph, `Heart.rule` outside."""
+from langgraph_signoff.nodes.heart import Heart
+from langgraph_signoff.nodes.reversal import Admit, Reversal, name_of, recall, undo_id
+from langgraph_signoff.nodes.steps import Io, Step, Steps
+from langgraph_signoff.view import hush_of
+from langgraph_signoff.vocabulary import Left, Rollback, Standing
 
 
 def rollback(heart: Heart, cases: Sequence[Case], *, admit: Admit) -> Steps[Rollback]:
@@ -47,6 +38,17 @@ def rollback(heart: Heart, cases: Sequence[Case], *, admit: Admit) -> Steps[Roll
     return Rollback(undone=tuple(undone), left=tuple(left))
 
 
+def undone(heart: Heart, cases: Sequence[Case]) -> set[str]:
+    """The ids of those of these cases that have been undone, whoever ordered it."""
+    done, attempt, waiting = set[str](), 0, {undo_id(case, 0): case for case in cases}
+    while rows := heart.desk.ledger.rows(list(waiting)):
+        done |= {waiting[id_].id for id_, row in rows.items() if row.standing == Standing.EXECUTED}
+        failed = [waiting[id_] for id_, row in rows.items() if row.standing == Standing.FAILED]
+        attempt += 1
+        waiting = {undo_id(case, attempt): case for case in failed}
+    return done
+
+
 _WHY = {
     Standing.FAILED: "it failed, and nobody knows what it left behind",
     Standing.IN_DOUBT: "nobody knows whether it happened",
@@ -68,139 +70,40 @@ def _newest_first(heart: Heart, cases: Sequence[Case]) -> list[Case]:
 
 def _undo(heart: Heart, case: Case, admit: Admit) -> Generator[Step, Any, tuple[bool, str] | None]:
     """None if it is undone; else whether that stops the rollback, and why it is left."""
-    undoing = heart.undoings.get(_tool(case))
-    if undoing is None:
-        return False, "no undo is declared for it"
-    if case.erased:
-        return False, "what it was about has been erased"
     attempt, failure = 0, ""
     while True:
-        reversal = Reversal(heart, case, undoing, attempt, failure)
-        ended = yield from reversal.steps(admit)
-        if ended.standing is Standing.EXECUTED:
+        end = yield Io(partial(_on_record, heart, case, attempt))
+        if end is not None and end.standing.is_final:
+            recall(end)
+        elif why := _cannot(heart, case, end):
+            return end is not None, why
+        else:
+            reversal = yield Io(partial(Reversal, heart, case, attempt=attempt, failure=failure))
+            end = yield from reversal.steps(admit)
+        if end.standing is Standing.EXECUTED:
             return None
-        if ended.standing is not Standing.FAILED:
-            return ended.standing not in _GOES_ON, messages.end(ended, reversal.name)
-        attempt, failure = attempt + 1, ended.outcome.error if ended.outcome else ""
+        if end.standing is not Standing.FAILED:
+            return end.standing not in _GOES_ON, hush_of(end)(messages.end(end, _tool(end)))
+        attempt, failure = attempt + 1, _failure(end)
 
 
-class Reversal:
-    """One try to undo a case: what the heart needs to know of it."""
-
-    note: Mapping[str, str] = {}
-
-    def __init__(self, heart: Heart, case: Case, undoing: Any, attempt: int, failure: str) -> None:
-        self._heart, self._failure = heart, failure
-        self._tool = undoing.tool if isinstance(undoing, Undo) else None
-        self._schema = ToolSchema(self._tool) if self._tool else None
-        self._run = undoing
-        self.name = str(self._tool.name) if self._tool else f"undo_{_tool(case)}"
-        self._done = Done(
-            ticket_id=case.id,
-            thread_id=case.opening["thread_id"],
-            tool=_tool(case),
-            args=case.parsed,
-            result=_returned(case.outcome.result) if case.outcome else None,
-        )
-        self._call = self._named(case, attempt)
-
-    def steps(self, admit: Admit) -> Steps[Case]:
-        """Undoes, asks, or finds it done; the case of the undo as it then stands."""
-        yield from admit([self._call])
-        try:
-            yield from self._heart.perform(self._call, self)
-        except (GraphBubbleUp, SignoffError):
-            raise
-        except Exception:
-            case: Case = yield Io(partial(self._heart.desk.case, self._call.id))
-            if case.standing is not Standing.FAILED:
-                raise
-            return case
-        return (yield Io(partial(self._heart.desk.case, self._call.id)))  # type: ignore[no-any-return]  # of Io
-
-    def _named(self, case: Case, attempt: int) -> Call:
-        thread_id, args = self._done.thread_id, self._arguments()
-        proposal = json.dumps(["undo", case.id, attempt])
-        action = Action(
-            thread_id=thread_id,
-            kind="undo",
-            proposal=proposal,
-            tool=self.name,
-            args=args,
-            parsed=self.parse(args),
-            digest=digest(self.name, args),
-            message_id=proposal,
-            turn=proposal,
-            agent=case.opening["agent"],
-            requester=case.requester,
-            resource=case.action.get("resource"),
-            trigger=f"to undo {_tool(case)}, ticket {case.id[:12]}",
-            args_schema=self._schema.json_schema if self._schema else {},
-            editable=self._schema is not None,
-        )
-        notes = (f"The try before this one failed: {self._failure}",) if attempt else ()
-        is_named = self._heart.policy.names(self.name, kind="tool")
-        adjust = partial(permitted, self._permit(case, action, attempt), is_named=is_named)
-        return Call(action, ticket_id(thread_id, proposal, action.digest), notes=notes, adjust=adjust)
-
-    def _arguments(self) -> dict[str, Json]:
-        return dict(self._run.args(self._done)) if isinstance(self._run, Undo) else self._done.args
-
-    def _permit(self, case: Case, action: Action, attempt: int) -> Ruling:
-        # Whoever orders a rollback has seen what would be undone; a second try nobody has ordered.
-        mode: Literal["allow", "review"] = "review" if attempt else "allow"
-        about = {
-            "mode": mode,
-            "reason_code": "undo_failed" if attempt else "rollback",
-            "rule": "rollback",
-            "detail": "",
-            "once": mode == "allow",
-            "record": False,
-            "redact": case.ruling.redact,
-        }
-        return self._heart.policy.review(action).model_copy(update=about)
-
-    def parse(self, args: dict[str, Any]) -> dict[str, Any]:
-        """What the undoing would get from these arguments."""
-        return self._schema.parse(args) if self._schema else args
-
-    def fit(self, case: Case) -> dict[str, Any] | None:
-        """The arguments to run with, or None if they no longer parse to what the case shows."""
-        return self._schema.fit(case.args, case.parsed) if self._schema else case.args
-
-    def work(self, args: dict[str, Any] | None, about: CurrentAction | None) -> Work:
-        """The undoing, ready to be run."""
-        if self._tool is None:
-            run = partial(self._run, self._done)
-            return Work(run, run if _is_async(self._run) else partial(_in_turn, run), CURRENT, about)
-        given = {"name": self.name, "args": args, "id": self._call.id, "type": "tool_call"}
-        return Work(partial(self._tool.invoke, given), partial(self._tool.ainvoke, given), CURRENT, about)
-
-    def recall(self) -> None:
-        """Nothing: it takes no place among the calls of a task."""
-
-    def tell(self, case: Case, text: str) -> str:  # noqa: ARG002  # one shape for every door
-        """What stands in for a result that the undoing has not given."""
-        return text
-
-    def give(self, case: Case, kept: Any) -> Any:  # noqa: ARG002  # one shape for every door
-        """What the undoing gave."""
-        return kept
+def _on_record(heart: Heart, case: Case, attempt: int) -> Case | None:
+    id_ = undo_id(case, attempt)
+    return heart.desk.case(id_) if id_ in heart.desk.ledger.rows([id_]) else None
 
 
-def _returned(rendering: Json) -> Json:
-    # LangChain tells a model of an object or a list as JSON text.
-    if not isinstance(rendering, str) or rendering[:1] not in ("{", "["):
-        return rendering
-    try:
-        return json.loads(rendering)
-    except ValueError:
-        return rendering
+def _cannot(heart: Heart, case: Case, begun: Case | None) -> str:
+    """Why nothing can be tried, empty if it can."""
+    undoing = heart.undoings.get(_tool(case))
+    if undoing is None:
+        return "no undo is declared for it"
+    if case.erased:
+        return "what it was about has been erased"
+    name = name_of(undoing, _tool(case))
+    if begun and _tool(begun) != name:
+        return f"{_tool(begun)} was to undo it (ticket {begun.id[:12]}), and now {name} would: nobody has ordered that"
+    return ""
 
 
-def _is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
-async def _in_turn(run: Callable[[], Any]) -> Any:
-    return run()
+def _failure(end: Case) -> str:
+    return (end.outcome.error or str(end.outcome.result or "")) if end.outcome else ""

@@ -59,6 +59,11 @@ def is_same(one: str, other: str) -> bool:
     return _place(one) == _place(other) and _way(one) == _way(other)
 
 
+def is_at(one: str, other: str) -> bool:
+    """Whether these are visits of one place in the graph, in whichever steps."""
+    return [_place(one)[0], _way(one)] == [_place(other)[0], _way(other)]
+
+
 def is_beside(one: str, other: str) -> bool:
     """Whether these are two visits of one step."""
     return _place(one) == _place(other) and _way(one) != _way(other)
