@@ -200,6 +200,9 @@ def test_the_card_of_a_question_shows_it_as_text_and_never_as_markup(signoff: Si
 def test_an_answer_whose_form_holds_a_secret_is_masked_wherever_it_is_shown(signoff: Signoff) -> None:
     ticket = ask(signoff, Login.model_json_schema())
     signoff.comment(ticket, by="cem", text="it is hunter22, I think")
+    with pytest.raises(AnswerRefused) as refusal:
+        signoff.answer(ticket, {"password": "hunter22"}, by="ana")
+    assert str(refusal.value) == "the answer: breaks `required` of the form"
     answered = signoff.answer(ticket, {"user": "bob", "password": "hunter22"}, by="ana", reason="hunter22 it is")
     history = words_of(signoff.history(ticket))
     assert answered.answer == MASK

@@ -508,6 +508,24 @@ def test_a_task_of_the_functional_api_asks_and_its_finished_siblings_do_not_run_
     assert world.effects == ["early"]
 
 
+def test_a_guarded_node_that_asks_is_suspended_and_acts_once(world: Inquirer) -> None:
+    world.chain(world.signoff.gate("deploy", action=lambda state: {"word": state["word"]})(world.asking()))
+    world.signoff.approve(world.start().tickets[0], by="ana")
+    [asked] = world.resume().tickets
+    assert asked.trigger.startswith("deploy asks it while it runs (ticket ")
+    assert world.answer().status == "completed"
+    assert (world.effects, world.log()) == (["heard this one"], ["this one"])
+    assert sorted(world.standings()) == ["answered", "executed"]
+
+
+def test_a_question_whose_words_change_from_pass_to_pass_is_another_one_each_time(plain: Inquirer) -> None:
+    passes = iter(range(10))
+    plain.chain(lambda state: {"log": [plain.signoff.ask(f"Which, on pass {next(passes)}?", name="which")]})
+    plain.start()
+    assert plain.answer("the first").status == "pending_approval"
+    assert plain.log() == [], "an answer went to another question"
+
+
 @pytest.mark.parametrize("verdict", ["approve", "reject"])
 def test_what_tasks_returned_and_were_answered_stays_theirs_after_a_guarded_function(
     world: Inquirer, verdict: str

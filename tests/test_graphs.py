@@ -41,6 +41,7 @@ GRAPHS = Path(__file__).parents[1] / "graphs"
 sys.path.insert(0, str(GRAPHS))
 
 import crm_export  # noqa: E402  # the folder of graphs is no package
+import planned_refunds  # noqa: E402  # the folder of graphs is no package
 import release  # noqa: E402  # the folder of graphs is no package
 import research_report  # noqa: E402  # the folder of graphs is no package
 import sql_operator  # noqa: E402  # the folder of graphs is no package
@@ -520,3 +521,47 @@ def test_a_paper_that_costs_money_is_asked_for_before_it_is_ordered(tmp_path: Pa
     script = [[("order_paper", {"name": "costs"})], "Ordered."]
     _, _, run = researched(tmp_path, saver, script=script)
     assert [(ticket.tool, ticket.reason_code) for ticket in run.tickets] == [("order_paper", "costs_money")]
+
+
+# planned_refunds ----------------------------------------------------------------------------------------------------------
+
+
+def recalled(folder: Path, saver: SqliteSaver, script: Any = planned_refunds.SCRIPT) -> tuple[Any, Signoff, Any, Run]:
+    shop, gate = planned_refunds.Shop(folder), Signoff(folder / "refunds.db", policy=planned_refunds.POLICY)
+    graph = planned_refunds.build(shop, signoff=gate, script=script, checkpointer=saver)
+    return shop, gate, graph, gate.run(graph, {"messages": [("user", planned_refunds.REQUEST)]}, thread_id=THREAD)
+
+
+DONE = [
+    ("refund", "11", "24.0"),
+    ("refund", "12", "24.0"),
+    ("refund", "13", "19.5"),
+    *(("letter", name, "recall-en") for name in ("kim", "lee", "max")),
+]
+
+
+def test_one_approval_of_a_plan_does_all_of_it_in_order_and_nothing_beside_it(
+    tmp_path: Path, saver: SqliteSaver
+) -> None:
+    shop, gate, graph, run = recalled(tmp_path, saver)
+    assert [ticket.tool for ticket in run.tickets] == ["propose_plan"]
+    assert shop.done() == []
+    gate.approve(run.tickets[0], by="ana")
+    run = gate.resume(graph, thread_id=THREAD)
+    assert shop.done()[:3] == DONE[:3]
+    assert sorted(shop.done()) == sorted(DONE)
+    assert [(ticket.tool, ticket.args) for ticket in run.tickets] == [("refund", {"order": 12, "amount": 50.0})]
+    gate.reject(run.tickets[0], by="ana")
+    assert gate.resume(graph, thread_id=THREAD).status == "completed"
+    assert len(shop.done()) == 6
+
+
+def test_a_recall_without_its_plan_asks_about_each_refund(tmp_path: Path, saver: SqliteSaver) -> None:
+    shop, gate, graph, run = recalled(tmp_path, saver)
+    gate.reject(run.tickets[0], by="ana", reason="one by one")
+    assert [ticket.tool for ticket in gate.resume(graph, thread_id=THREAD).tickets] == ["refund"] * 3
+    assert shop.done() == []
+
+
+def test_the_recall_is_shown_in_less_than_120_lines() -> None:
+    assert len((GRAPHS / "planned_refunds.py").read_text().splitlines()) < 120

@@ -100,6 +100,20 @@ def asking_a_person(outputs: list[Any]) -> None:
     assert said[4].startswith("the record is whole")
 
 
+def plans(outputs: list[Any]) -> None:
+    shown = [output.data for output in outputs if output.output_type == "execute_result"]
+    said = [output.text for output in outputs if output.output_type == "stream"]
+    assert "3 times: write_to(customer=" in shown[0]["text/html"]
+    done = shown[1]["text/plain"]
+    assert [done.index(text) for text in ("'11'", "'12'", "'13'", "'recall-en'")] == sorted(
+        done.index(text) for text in ("'11'", "'12'", "'13'", "'recall-en'")
+    )
+    assert "Pay back 50.0 EUR for order 12" in shown[2]["text/html"]
+    assert said[1].count("by ticket") == 6
+    assert "withdrawn by ben: the recall is over" in said[2]
+    assert said[3].startswith("the record is whole")
+
+
 def scenarios(outputs: list[Any]) -> None:
     shown = [output.data["text/plain"] for output in outputs if output.output_type == "execute_result"]
     said = "".join(output.text for output in outputs if output.output_type == "stream")
@@ -131,6 +145,7 @@ TELLS = {
     "02_before_a_node": before_a_node,
     "03_among_middlewares": among_middlewares,
     "06_questions": asking_a_person,
+    "07_plans": plans,
     "09_scenarios": scenarios,
     "10_the_outcome": the_outcome,
 }

@@ -65,8 +65,8 @@ class Asking(Gates):
         """Asks a person inside a node, a tool or a task: the run pauses here, and goes on with the answer.
 
         The answer is one of the `options`, an instance of the `form`, or a text. It is ruled under `questions: {name: ...}`;
-        `context` is shown with it. What the node did before runs again, as before any pause. `key` tells the same question
-        asked again in one visit of the node from the first one. Raises Unanswered when it was rejected, sent back, withdrawn,
+        `context` is shown with it. The node runs again from its top, as after any pause: what it asks must be the same then, or
+        it is another question. `key` tells the same question asked twice in one visit of the node apart. Raises Unanswered when it was rejected, sent back, withdrawn,
         denied, or when nobody answered in its window; RepeatedKey; Unidentified outside of a run that can pause.
         """
         from langgraph_signoff.nodes.steps import drive

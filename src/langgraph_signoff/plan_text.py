@@ -62,4 +62,4 @@ def _steps(args: Mapping[str, Json]) -> list[dict[str, Any]]:
     # A policy may mask more than single arguments; what is no step any more is not shown as one.
     steps = args.get("steps")
     found = steps if isinstance(steps, list) else []
-    return [step for step in found if isinstance(step, dict) and isinstance(step.get("args"), dict)]
+    return [{"times": 1, **step} for step in found if isinstance(step, dict) and isinstance(step.get("args"), dict)]

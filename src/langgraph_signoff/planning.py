@@ -166,7 +166,9 @@ class _Shelf:
 def _may_be_planned(opening: Opening) -> bool:
     # Doubt means a person: an advisor's, or the policy's own, which cannot even say that it does not deny the call.
     is_doubted = opening.doubted or opening.ruling.reason_code == "policy_error"
-    return opening.action.kind == "tool" and opening.ruling.mode in ("allow", "review") and not is_doubted
+    # What a flag or a rollback sets off is no call that an agent proposes.
+    is_proposed = opening.action.kind == "tool" and bool(opening.action.call_id)
+    return is_proposed and opening.ruling.mode in ("allow", "review") and not is_doubted
 
 
 def _is_of_same(case: Case, action: Action) -> bool:

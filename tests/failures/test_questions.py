@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ def finish(scene: Scene, *, answer: str = "after the death") -> Ended:
             return ended
         for ticket in scene.tickets():
             if ticket.standing is Standing.PENDING and ticket.kind == "question":
-                assert not scene.do("answer", value=answer).raised
+                with closing(scene.signoff()) as signoff:
+                    signoff.answer(ticket, answer, by="ana")
             elif ticket.standing is Standing.PENDING:
                 scene.say("approve")
             elif ticket.standing is Standing.IN_DOUBT:
@@ -144,7 +146,7 @@ def test_of_two_answers_at_once_one_counts_and_the_run_hears_that_one(tmp_path: 
     scene.do("run")
     both = [scene.start("answer", value=value, by=by, barrier="go") for value, by in (("one", "ana"), ("two", "cem"))]
     refused = [ended.raised for ended in (process.wait() for process in both)]
-    assert sorted(refused) in (["", "TicketClosed"], ["", "ValueError"]), "the later one may find nothing to answer"
+    assert sorted(refused) in (["", "TicketClosed"], ["", "IndexError"]), "the later one may find nothing to answer"
     [asked] = questions(scene)
     assert (asked.answer, len(asked.decisions)) in (("one", 1), ("two", 1))
     assert [text for _, _, text in finish(scene).answers] == [asked.answer]

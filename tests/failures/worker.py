@@ -92,6 +92,7 @@ class Job:
     host: str = ""
     barrier: str = ""
     crowd: int = 2
+    durability: Any = None
 
     @property
     def path(self) -> Path:
@@ -378,6 +379,8 @@ def make_graph(job: Job, death: Death, signoff: Signoff, saver: Any) -> Any:
 
         send, probe = tools[0].coroutine or tools[0].func, make_probe(job) if job.probe else None
         return guarded.make_graph(job.door, job.lines, send, None if job.gate == "bare" else signoff, probe, saver)
+    if "propose_plan" in json.dumps(job.lines):
+        tools = [*tools, signoff.plan(tools)]
     if job.gate != "bare":
         tools += make_asking(job, death, signoff)
     model = ScriptedModel([line if isinstance(line, str) else [(n, args) for n, args in line] for line in job.lines])
@@ -456,8 +459,8 @@ def decide(stage: Stage) -> Any:
         case "reject":
             return signoff.reject(stage.tickets()[-1], by=job.by)
         case "answer":
-            [asked] = [ticket for ticket in signoff.pending(thread_id=job.thread) if ticket.kind == "question"]
-            return signoff.answer(asked, job.value, by=job.by)
+            asked = [ticket for ticket in stage.tickets() if ticket.kind == "question" and ticket.options]
+            return signoff.answer(asked[-1], job.value, by=job.by)
         case "settle":
             return signoff.settle(stage.tickets()[-1], job.answer, by=job.by, result=job.result)
         case "expire":
@@ -481,7 +484,7 @@ def perform(stage: Stage) -> Any:
         case "resume":
             return signoff.resume(graph, thread_id=job.thread)
         case "start":
-            return graph.invoke({"messages": [("user", job.text)]}, stage.config)
+            return graph.invoke({"messages": [("user", job.text)]}, stage.config, durability=job.durability)
         case "none":
             return graph.invoke(None, stage.config)
         case "knock":
@@ -500,7 +503,7 @@ async def aperform(stage: Stage) -> Any:
         case "resume":
             return await signoff.aresume(graph, thread_id=job.thread)
         case "start":
-            return await graph.ainvoke({"messages": [("user", job.text)]}, stage.config)
+            return await graph.ainvoke({"messages": [("user", job.text)]}, stage.config, durability=job.durability)
         case "none":
             return await graph.ainvoke(None, stage.config)
         case "knock":

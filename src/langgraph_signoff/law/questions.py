@@ -34,7 +34,9 @@ def _misfit(schema: Mapping[str, Json], answer: Json) -> str:
     if error is None:
         return ""
     field = error.json_path.removeprefix("$").removeprefix(".")
-    return f"{field or 'the answer'}: {error.message}"
+    # Its message quotes the value, or all values beside it.
+    words = f"breaks `{error.validator}` of the form" if is_secret(schema) else error.message
+    return f"{field or 'the answer'}: {words}"
 
 
 def worded(schema: Mapping[str, Json], words: str) -> Json:

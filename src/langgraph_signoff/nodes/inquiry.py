@@ -41,9 +41,10 @@ class Inquiry:
         """The question with its context. Raises ValueError where nothing is asked, or the context hides what is."""
         if not question.strip():
             raise ValueError("a question needs words")
-        if "question" in context:
+        shown = as_json(dict(context))
+        if "question" in shown:
             raise ValueError("`question` is the question itself: give what is in context= another name")
-        return cls(heart, name, {"question": question, **as_json(dict(context))}, **more)
+        return cls(heart, name, {"question": question, **shown}, **more)
 
     def steps(self) -> Steps[Any]:
         """The answer, as its form reads it; one that the form refuses is asked for again. Raises Unanswered."""
