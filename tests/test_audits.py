@@ -157,6 +157,15 @@ def test_a_graph_whose_gates_do_not_declare_the_undo_that_the_policy_counts_on_i
     signoff.close()
 
 
+def test_what_no_gate_can_take_back_is_asked_before_it_runs(path: Path) -> None:
+    with closing(Signoff(path, policy=Policy(tools={"tag": {"undo": True, "otherwise": "audit"}}))) as signoff:
+        with agent(signoff, [tag], [[("tag", {"order": 1})], "Done."]) as graph:
+            graph.invoke({"messages": [("user", "go")]}, {"configurable": {"thread_id": "t"}})
+        [ticket] = signoff.pending()
+        assert (ticket.reason_code, ticket.detail) == ("policy_error", "no gate declares an undo for it")
+        assert signoff.audits() == []
+
+
 def test_a_flag_quotes_the_action_the_flag_and_the_policy() -> None:
     args = {
         "order": "{args.order}",

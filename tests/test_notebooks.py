@@ -114,6 +114,22 @@ def plans(outputs: list[Any]) -> None:
     assert said[3].startswith("the record is whole")
 
 
+def looking_afterwards(outputs: list[Any]) -> None:
+    shown = [output.data for output in outputs if output.output_type == "execute_result"]
+    said = [output.text for output in outputs if output.output_type == "stream"]
+    assert said[1].startswith("Policy(...): tools.send_money.otherwise: audit looks only afterwards")
+    assert shown[0]["text/plain"] == "('completed', [])"
+    assert "under_audit" in shown[1]["text/html"]
+    assert "undoes it" in shown[1]["text/html"]
+    assert "[(1, 3, 15.0)]" in shown[2]["text/plain"]
+    assert sorted(line.split(":")[0] for line in said[2].splitlines()[:2]) == ["called", "undone"]
+    assert "'credits': [], 'cases': [(3, 'ben on the label angry: she was right to be angry')]" in said[2]
+    assert said[3].startswith("61 credits, ")
+    assert "the record is whole" in said[3]
+    assert said[4] == "True []\n"
+    assert "a fair credit" in shown[3]["text/html"]
+
+
 def scenarios(outputs: list[Any]) -> None:
     shown = [output.data["text/plain"] for output in outputs if output.output_type == "execute_result"]
     said = "".join(output.text for output in outputs if output.output_type == "stream")
@@ -146,6 +162,7 @@ TELLS = {
     "03_among_middlewares": among_middlewares,
     "06_questions": asking_a_person,
     "07_plans": plans,
+    "08_audit": looking_afterwards,
     "09_scenarios": scenarios,
     "10_the_outcome": the_outcome,
 }

@@ -369,6 +369,11 @@ class FollowUp(Word):
     tickets: tuple[str, ...] = ()
     why: str = ""
 
+    def __str__(self) -> str:
+        from langgraph_signoff.render import follow_up_text
+
+        return follow_up_text(self)
+
 
 class Ticket(Word):
     """A ruled action put before reviewers, as it stood when it was read. Masked fields are masked here."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import audits
 import cycle
 import doors
 import rulings
@@ -23,13 +24,16 @@ def main() -> None:
     """Measures and prints a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, fewer tickets")
-    parser.add_argument("names", nargs="*", help="cycle, doors, rulings, page, decisions, memory, supervision, starts")
+    parser.add_argument(
+        "names", nargs="*", help="cycle, audits, doors, rulings, page, decisions, memory, supervision, starts"
+    )
     options = parser.parse_args()
     part = 10 if options.quick else 1
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         parts: dict[str, Callable[[], list[Figure]]] = {
             "cycle": lambda: cycle.figures(folder, rounds=300 // part),
+            "audits": lambda: audits.figures(folder, rounds=300 // part, many=1_000_000 // part),
             "doors": lambda: doors.figures(folder, rounds=300 // part),
             "rulings": lambda: rulings.figures(rounds=500 // part),
             "page": lambda: tickets.page_figures(folder, rounds=200 // part, many=1_000_000 // part),

@@ -31,7 +31,7 @@ COPY_ENTRIES = """
 COPY_ROWS = """
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
     INSERT INTO standings SELECT printf('%032x', i * 2654435761), thread_id || i, standing, queue, priority, due_at, opened_at,
-        tool, graph, reason_code, seq, digest, turn, message_id, previous, round, reviewed, told FROM n, standings WHERE id = ?
+        tool, graph, reason_code, seq, digest, turn, message_id, previous, round, reviewed, told, audited FROM n, standings WHERE id = ?
 """
 
 

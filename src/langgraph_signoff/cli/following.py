@@ -10,7 +10,7 @@ from langgraph_signoff.cli.command import READS, command
 from langgraph_signoff.cli.options import CHECKPOINTER, CONFIG, GRAPH
 from langgraph_signoff.cli.resuming import stdout_kept
 from langgraph_signoff.cli.shell import Shell
-from langgraph_signoff.render import SHORT_ID, follow_up_text
+from langgraph_signoff.render import SHORT_ID
 from langgraph_signoff.vocabulary import FollowUp
 
 
@@ -46,4 +46,4 @@ async def _follow_up(shell: Shell, graph: str | None, config: Path | None, check
 
 
 def _line(found: FollowUp) -> str:
-    return f"{found.audit[:SHORT_ID]}  {follow_up_text(found)}"
+    return f"{found.audit[:SHORT_ID]}  {found}"

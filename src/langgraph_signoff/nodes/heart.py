@@ -141,6 +141,8 @@ class Heart:
         if ruling.at_the_end:
             waits = self._can_be_taken_back(call, ruling) and self._is_reviewed_later(call)
             ruling = ruling.model_copy(update={"mode": "allow", "once": True} if waits else {"at_the_end": False})
+        if ruling.audit and not self._can_be_taken_back(call, ruling):
+            ruling = self.policy.review(call.action).model_copy(update={"detail": "no gate declares an undo for it"})
         return call.adjust(ruling) if call.adjust else ruling
 
     def _can_be_taken_back(self, call: Call, ruling: Ruling) -> bool:
