@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.graph import MessagesState
 
 from cli_support import Desk
 from hotel import BOOKS, POLICY, Hotel
@@ -195,6 +197,43 @@ async def test_an_async_graph_is_reviewed_and_rolled_back_too(hotel: Hotel, tmp_
         run = await hotel.signoff.aresume(graph, thread_id="a-1")
     assert run.status == "completed"
     assert hotel.effects == ["book 1", "book 2", "cancel b-2", "cancel b-1"]
+
+
+@pytest.mark.parametrize("kind", ["none", "sync", "async"])
+async def test_an_async_graph_is_approved_too(tmp_path: Path, kind: str) -> None:
+    def seal(state: MessagesState) -> None:
+        hotel.effect("sealed")
+
+    async def aseal(state: MessagesState) -> None:
+        seal(state)
+
+    hotel = Hotel(tmp_path, review={"approved": {"none": None, "sync": seal, "async": aseal}[kind]})
+    async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "a.db")) as saver:
+        graph = hotel.builder().compile(checkpointer=saver)
+        run = await hotel.signoff.arun(graph, {"messages": [("user", "Go")]}, thread_id="a-1")
+        hotel.signoff.approve(run.tickets[0], by="ana")
+        run = await hotel.signoff.aresume(graph, thread_id="a-1")
+    assert run.status == "completed"
+    assert hotel.effects == ["book 1", "book 2", *(["sealed"] if kind != "none" else []), "publish"]
+
+
+def test_what_an_approval_does_is_not_passed_over_where_it_cannot_be_awaited(tmp_path: Path) -> None:
+    async def seal(state: MessagesState) -> None:
+        hotel.effect("sealed")
+
+    hotel = Hotel(tmp_path, review={"approved": seal})
+    hotel.signoff.approve(hotel.run().tickets[0], by="ana")
+    run = hotel.resume()
+    assert (run.status, hotel.effects) == ("failed", ["book 1", "book 2"])
+    assert "aresume" in run.error
+
+
+@pytest.mark.parametrize("name", ["goal", "result", "sent_back", "rejected"])
+def test_what_only_tells_something_of_a_review_cannot_be_async(tmp_path: Path, name: str) -> None:
+    async def tells(*_: Any) -> None: ...
+
+    with pytest.raises(TypeError, match="tells of 'outcome' is async"):
+        Hotel(tmp_path, review={name: tells})
 
 
 def test_the_report_reads_as_markdown_and_no_action_can_forge_a_heading(tmp_path: Path) -> None:

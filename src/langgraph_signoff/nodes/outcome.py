@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from langgraph_signoff.nodes.gate import Gate, NodeDoor, messages_in
 from langgraph_signoff.nodes.marks import MARK
 from langgraph_signoff.nodes.messages import RecordedFailure
 from langgraph_signoff.nodes.rollback import rollback, undone
-from langgraph_signoff.nodes.steps import Io, Steps, adrive, drive
+from langgraph_signoff.nodes.steps import Io, Steps, adrive, at_once, drive, in_time
 from langgraph_signoff.nodes.turn import Call, last_human, where_from
 from langgraph_signoff.view import hush_of, to_ticket
 from langgraph_signoff.vocabulary import Action, Json, Kind, Left, Rollback, Ruling, Standing
@@ -69,25 +70,31 @@ class OutcomeReview:
         self._gate = replace(gate, kind="outcome", refused=_nothing)
         self._endings, self._goal, self._result = endings, goal or _first_words, result or _last_words
         self._heart = gate.heart
+        for function in (goal, result, endings.sent_back, endings.rejected):
+            if inspect.iscoroutinefunction(function):
+                raise TypeError(
+                    f"{function.__name__} of {gate.name!r} is async; only approved= may be: it alone does something"
+                )
 
     @property
     def node(self) -> Any:
         """The node, for `add_node`."""
+        approved = self._endings.approved or _nothing
 
         def review(state: Any) -> Any:
-            return drive(self._steps(state))
+            return drive(self._steps(state, lambda given: at_once(partial(approved, given))))
 
         async def areview(state: Any) -> Any:
-            return await adrive(self._steps(state))
+            return await adrive(self._steps(state, lambda given: in_time(partial(approved, given))))
 
         setattr(review, MARK, self._gate)
         return RunnableLambda(review, areview, name=self._gate.name)
 
-    def _steps(self, state: Any) -> Steps[Any]:
+    def _steps(self, state: Any, approved: Callable[[Any], Any]) -> Steps[Any]:
         for case in (yield Io(self._to_roll_back)):
             yield from self._rolled_back(case)
         call = yield from self._call(state)
-        update = yield from self._decided(call, state)
+        update = yield from self._decided(call, state, approved)
         if call.is_free:
             return Command(goto=self._endings.then, update=update)
         case = yield Io(partial(self._heart.desk.case, call.id))
@@ -103,8 +110,8 @@ class OutcomeReview:
         rejected = self._endings.rejected
         return Command(goto=END, update=rejected(state, done) if rejected else None)
 
-    def _decided(self, call: Call, state: Any) -> Steps[Update]:
-        door = NodeDoor(self._gate, call, state, self._endings.approved or _nothing)
+    def _decided(self, call: Call, state: Any, approved: Callable[[Any], Any]) -> Steps[Update]:
+        door = NodeDoor(self._gate, call, state, approved)
         try:
             yield from self._heart.admit([call])
             return (yield from self._heart.perform(call, door))

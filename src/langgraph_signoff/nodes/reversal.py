@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -20,7 +19,7 @@ from langgraph_signoff.nodes.gated_tool import GatedTool
 from langgraph_signoff.nodes.heart import CURRENT, Heart
 from langgraph_signoff.nodes.internals import can_call_tasks, skip_call
 from langgraph_signoff.nodes.schema import ToolSchema
-from langgraph_signoff.nodes.steps import Io, Steps, Work
+from langgraph_signoff.nodes.steps import Io, Steps, Work, at_once, in_time
 from langgraph_signoff.nodes.turn import Call, ticket_id
 from langgraph_signoff.view import hush_of, secrets_of
 from langgraph_signoff.vocabulary import Action, CurrentAction, Done, Json, Ruling, Standing, Undo, Undoing
@@ -203,7 +202,7 @@ class Reversal:
         if self._undo:
             return partial(self._undo.tool.invoke, given), partial(self._undo.tool.ainvoke, given)
         undo = partial(self._function, self._done)
-        return partial(_now, undo), partial(_in_time, undo)
+        return partial(at_once, undo), partial(in_time, undo)
 
     def _kept(self, response: Any) -> Any:
         return messages.keep_result(response, name=self.name, tell=str)[1]
@@ -229,17 +228,3 @@ def _returned(rendering: Json) -> Json:
         return json.loads(rendering)
     except ValueError:
         return rendering
-
-
-def _now(undo: Callable[[], Any]) -> Any:
-    result = undo()
-    if inspect.isawaitable(result):
-        if inspect.iscoroutine(result):
-            result.close()
-        raise TypeError("it is async, and nothing of it has run: resume the run with aresume()")
-    return result
-
-
-async def _in_time(undo: Callable[[], Any]) -> Any:
-    result = undo()
-    return await result if inspect.isawaitable(result) else result

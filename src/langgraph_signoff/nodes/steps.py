@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -144,6 +145,22 @@ class Work:
         finally:
             WORKPLACE.reset(place)
             self._current.reset(current)
+
+
+def at_once(function: Callable[[], Any]) -> Any:
+    """What somebody's function gives in a sync run. Raises TypeError if it would have to be awaited: nothing of it has run."""
+    result = function()
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise TypeError("it is async, and nothing of it has run: resume the run with aresume()")
+    return result
+
+
+async def in_time(function: Callable[[], Any]) -> Any:
+    """What it gives in an async run, sync or async, without blocking the loop."""
+    result = await asyncio.to_thread(function)
+    return await result if inspect.isawaitable(result) else result
 
 
 def drive(steps: Steps[T]) -> T:
