@@ -1,4 +1,4 @@
-"""Who may decide at a server: what `langgraph.json` names under `auth`.
+"""Who may decide at a server, and the ledger over HTTP: what `langgraph.json` names under `auth` and under `http`.
 
 A demonstration: the tokens stand here. A real server asks its identity provider, and its policy names the people.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from langgraph_sdk import Auth
 
-from langgraph_signoff import Signoff
-from langgraph_signoff.server import guard
+from langgraph_signoff import Signoff, server
 
 USERS = {"Bearer ana-token": "ana", "Bearer ben-token": "ben", "Bearer agent-token": "agent"}
 
@@ -26,4 +25,5 @@ async def authenticate(authorization: str | None) -> str:
     return USERS[authorization]
 
 
-guard(auth, signoff)  # what a client answers to a pause decides as this user, or comes back as 403, 409 or 422
+server.guard(auth, signoff)  # what a client answers to a pause decides as this user, or comes back as 403, 409 or 422
+app = server.app(signoff)  # `signoff list --url ...`, and so on

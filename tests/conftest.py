@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -36,3 +38,12 @@ def rng(seed: int, request: pytest.FixtureRequest) -> random.Random:
 def path(tmp_path: Path) -> Path:
     """Where a ledger may be made."""
     return tmp_path / "ledger.db"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One `langgraph dev` for all tests of the group `server`."""
+    from serving import serving
+
+    with serving(tmp_path_factory.mktemp("server")) as made:
+        yield made

@@ -85,13 +85,22 @@ class Server:
 
     def headers(self, user: str) -> dict[str, str]:
         """Who somebody is. Studio on a developer's machine says that it is Studio, and is believed."""
-        return {"x-auth-scheme": "langsmith"} if user == STUDIO else {"x-user": user}
+        if user == STUDIO:
+            return {"x-auth-scheme": "langsmith"}
+        return {"x-user": user, "authorization": f"Bearer {user}-token"} if user else {}
 
-    def post(self, path: str, body: Any, *, by: str) -> tuple[int, Any]:
+    def get(self, path: str, *, by: str = "") -> tuple[int, Any]:
+        """What any program can read: status, and the JSON or the text of the answer."""
+        return self._ask(urllib.request.Request(self.url + path, headers=self.headers(by)))
+
+    def post(self, path: str, body: Any, *, by: str, kind: str = "application/json") -> tuple[int, Any]:
         """What any program can send: status, and the JSON or the text of the answer."""
-        data, headers = json.dumps(body).encode(), {"content-type": "application/json", **self.headers(by)}
+        headers = {"content-type": kind, **self.headers(by)}
+        return self._ask(urllib.request.Request(self.url + path, json.dumps(body).encode(), headers))
+
+    def _ask(self, request: urllib.request.Request) -> tuple[int, Any]:
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers), timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 status, text = answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             status, text = error.code, error.read().decode()
@@ -197,11 +206,22 @@ class Thread:
 @contextmanager
 def serving(folder: Path) -> Iterator[Server]:
     """A server of the graphs in `graphs/` and of those in `served/`, with the handlers of the latter."""
-    shutil.copytree(GRAPHS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.db*", "__pycache__"))
-    shutil.copytree(HERE / "served", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(HERE / "served", folder, dirs_exist_ok=True, ignore=_LEFT_OUT)
+    graphs = {name: f"./agents.py:{name}" for name in ("whole", "each", "inbox")}
+    with serving_examples(folder, graphs=graphs, auth={"path": "./who.py:auth"}, app="./who.py:app") as server:
+        yield server
+
+
+@contextmanager
+def serving_examples(
+    folder: Path, *, graphs: dict[str, str] | None = None, auth: dict[str, str] | None = None, app: str = ""
+) -> Iterator[Server]:
+    """A server of the graphs in `graphs/`, as their `langgraph.json` has it but for what is given here."""
+    shutil.copytree(GRAPHS, folder, dirs_exist_ok=True, ignore=_LEFT_OUT)
     config = json.loads((folder / "langgraph.json").read_text())
-    config["graphs"] |= {name: f"./agents.py:{name}" for name in ("whole", "each", "inbox")}
-    config["auth"] = {"path": "./serve.py:auth"}
+    config["graphs"] |= graphs or {}
+    config["auth"] |= auth or {}
+    config["http"] |= {"app": app} if app else {}
     (folder / "langgraph.json").write_text(json.dumps(config))
     server = Server(folder)
     try:
@@ -210,6 +230,9 @@ def serving(folder: Path) -> Iterator[Server]:
     finally:
         if server.process:
             server.stop()
+
+
+_LEFT_OUT = shutil.ignore_patterns("*.db*", "__pycache__", ".langgraph_api")
 
 
 __all__ = ["Run", "Server", "Thread", "serving"]

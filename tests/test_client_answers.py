@@ -27,7 +27,7 @@ from langgraph_signoff.law import Halt, Scope
 from langgraph_signoff.nodes.payload import KEY, halt_pause, is_pause, pause, pause_id, shown, tickets_of
 from langgraph_signoff.runs import KNOCK
 from langgraph_signoff.server.answers import answers, gone, knocked, replies
-from langgraph_signoff.server.guard import fits
+from langgraph_signoff.server.handler import fits
 from support import NOW, json_values, open_ticket
 
 SCHEMA = {"type": "object", "properties": {"to": {"type": "string"}, "amount": {"type": "number"}}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,19 +13,13 @@ from langgraph.types import Command
 
 from langgraph_signoff import Standing, Verdict
 from langgraph_signoff.runs import KNOCK
-from serving import STUDIO, Server, Thread, serving
+from serving import STUDIO, Server, Thread
 from support import until
 
 pytestmark = pytest.mark.xdist_group("server")  # one server for all of them
 
 APPROVE = {"type": "approve"}
 YES = {"decisions": [APPROVE]}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 def send(to: str, amount: float = 5.0) -> tuple[str, dict[str, Any]]:

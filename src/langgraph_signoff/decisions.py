@@ -183,4 +183,6 @@ class Decisions(Office):
 
 
 def _worded(case: Case, value: Json) -> Json:
-    return law.worded(case.action.get("answer_schema", {}), value) if isinstance(value, str) else value
+    # Whoever can only write gives a form as its JSON.
+    is_text = isinstance(value, str) and case.kind == "question"
+    return law.worded(case.action.get("answer_schema", {}), value) if is_text else value

@@ -108,10 +108,11 @@ def let_sleep(signoff: Signoff, head: Head, thread_id: str) -> None:
         signoff.ledger.drop_wake(wake)
 
 
-def withdraw_dropped(signoff: Signoff, graph: Graph, head: Head, thread_id: str) -> None:
+def withdraw_dropped(signoff: Signoff, graph: str, head: Head, thread_id: str) -> None:
     """Withdraws pending tickets whose message the head has answered or dropped, never merely because no pause shows yet.
 
-    To be called with a head that a whole run has reached: before that, a ticket may only be on its way to its pause.
+    `graph`: the name of the graph whose head this is, as its tickets have it. To be called with a head that a whole run has
+    reached: before that, a ticket may only be on its way to its pause.
     """
     shown = {ticket for _, tickets in head.pauses.values() for ticket in tickets}
     open_rows = signoff.ledger.find(
@@ -132,13 +133,13 @@ def _withdraw(signoff: Signoff, ticket_id: str) -> None:
         return  # decided or expired meanwhile
 
 
-def _is_dropped(row: Row, head: Head, graph: Graph) -> bool:
+def _is_dropped(row: Row, head: Head, graph: str) -> bool:
     for messages in _message_lists(head.values):
         place = next((i for i, message in enumerate(messages) if message.id == row.message_id), None)
         if place is not None:
             return head.is_finished or any(not isinstance(message, ToolMessage) for message in messages[place + 1 :])
     # The same thread id may belong to another graph, and a subgraph's messages do not show in the head.
-    return head.is_finished and row.graph == graph.get_name()
+    return head.is_finished and row.graph == graph
 
 
 def _message_lists(values: Any) -> list[list[BaseMessage]]:

@@ -125,7 +125,7 @@ async def aresume(signoff: Signoff, graph: Graph, wake: Wake, config: RunnableCo
 def status(signoff: Signoff, graph: Graph, thread_id: str) -> Run:
     """See `Signoff.status`."""
     head = _known(signoff, graph, Look(graph, _configured(graph, thread_id, None)).run(), thread_id)
-    return _report(signoff, thread_id, head, "nothing: it only looked")
+    return report(signoff, thread_id, head, "nothing: it only looked")
 
 
 def _run(signoff: Signoff, graph: Graph, input: Any, thread_id: str, config: RunnableConfig | None) -> Steps[Run]:
@@ -170,10 +170,10 @@ def _wake(signoff: Signoff, graph: Graph, wake: Wake, config: RunnableConfig) ->
     if not (head.is_finished or head.is_paused or head.is_held):
         return (yield from _go(signoff, Invoke(graph, None, config), thread_id, "went on where it had stalled"))
     if head.is_finished:
-        yield Io(partial(withdraw_dropped, signoff, graph, head, thread_id))
+        yield Io(partial(withdraw_dropped, signoff, graph.get_name(), head, thread_id))
     yield Io(partial(let_sleep, signoff, head, thread_id))
-    report: Run = yield Io(partial(_report, signoff, thread_id, head, _NOTHING[head.is_finished, head.is_held]))
-    return report
+    told: Run = yield Io(partial(report, signoff, thread_id, head, _NOTHING[head.is_finished, head.is_held]))
+    return told
 
 
 _NOTHING = {
@@ -203,13 +203,14 @@ def _go(signoff: Signoff, invoke: Invoke, thread_id: str, did: str) -> Steps[Run
     if head is None:
         snapshot = yield Look(invoke.graph, invoke.config)
         head = yield Io(partial(Head.of, signoff, invoke.graph, snapshot))
-    yield Io(partial(withdraw_dropped, signoff, invoke.graph, head, thread_id))
+    yield Io(partial(withdraw_dropped, signoff, invoke.graph.get_name(), head, thread_id))
     yield Io(partial(let_sleep, signoff, head, thread_id))
-    report: Run = yield Io(partial(_report, signoff, thread_id, head, did, went_on=True))
-    return report
+    told: Run = yield Io(partial(report, signoff, thread_id, head, did, went_on=True))
+    return told
 
 
-def _report(signoff: Signoff, thread_id: str, head: Head, did: str, *, went_on: bool = False) -> Run:
+def report(signoff: Signoff, thread_id: str, head: Head, did: str, *, went_on: bool = False) -> Run:
+    """What a caller gets back of a thread at this head."""
     ids = dict.fromkeys(ticket for _, tickets in head.pauses.values() for ticket in tickets)
     cases = [case for case in map(signoff.desk.case, ids) if waits(case)]
     return Run(

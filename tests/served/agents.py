@@ -49,6 +49,11 @@ async def slow(to: str) -> str:
     return f"done with {to}"
 
 
+def fail(to: str) -> str:
+    """Fails."""
+    raise LookupError(f"no such account: {to}")
+
+
 def ask(question: str) -> str:
     """The author's own question."""
     answer = interrupt({"question": question})
@@ -79,7 +84,7 @@ def make(name: str, *, each: bool = False, **options: Any) -> Any:
     model = ScriptedModel(next_line)
     builder = StateGraph(MessagesState)
     builder.add_node("agent", lambda state: {"messages": [model.invoke(state["messages"])]})
-    builder.add_node("tools", signoff.tool_node([send, pay, wire, slow, ask, forge]))
+    builder.add_node("tools", signoff.tool_node([send, pay, wire, slow, fail, ask, forge], handle_tool_errors=False))
     builder.add_edge(START, "agent")
     to_tools = Signoff.send_tool_calls if each else _to_tools
     builder.add_conditional_edges("agent", to_tools, ["tools", END])

@@ -13,7 +13,14 @@ import typer
 
 from langgraph_signoff.cli import deciding, demo, following, history, policy, reading, recording, resuming, watching
 from langgraph_signoff.cli.exits import MEANINGS, code_of
-from langgraph_signoff.cli.options import JSON_OPTION, LEDGER_OPTION, NAME_OPTION, POLICY_OPTION
+from langgraph_signoff.cli.options import (
+    HEADERS_OPTION,
+    JSON_OPTION,
+    LEDGER_OPTION,
+    NAME_OPTION,
+    POLICY_OPTION,
+    URL_OPTION,
+)
 from langgraph_signoff.cli.shell import Shell
 from langgraph_signoff.errors import SignoffError
 from langgraph_signoff.render import printable
@@ -48,6 +55,8 @@ def signoff(
     policy: POLICY_OPTION = None,
     name: NAME_OPTION = None,
     json: JSON_OPTION = False,
+    url: URL_OPTION = None,
+    headers: HEADERS_OPTION = None,
     version: VERSION_OPTION = False,  # noqa: ARG001  # its callback has answered
 ) -> None:
     """Decide what an agent may not do alone, and let its run go on.
@@ -55,7 +64,10 @@ def signoff(
     An id may be cut to any beginning that names one ticket only. Options of all commands may stand before or after the
     command's name.
     """
-    ctx.obj = Shell(ledger, policy, name, json).over(Shell(_place("SIGNOFF_LEDGER"), _place("SIGNOFF_POLICY")))
+    token = os.environ.get("SIGNOFF_TOKEN")
+    known = [f"Authorization: Bearer {token}"] if token else None
+    environment = Shell(_place("SIGNOFF_LEDGER"), _place("SIGNOFF_POLICY"), headers=known)
+    ctx.obj = Shell(ledger, policy, name, json, url, headers).over(environment)
 
 
 for commands in (reading, history, deciding, resuming, following, recording, watching, policy, demo):

@@ -8,10 +8,20 @@ from typing import Any
 
 import typer
 
-from langgraph_signoff.cli.options import JSON_OPTION, LEDGER_OPTION, NAME_OPTION, POLICY_OPTION
+from langgraph_signoff.cli.options import (
+    HEADERS_OPTION,
+    JSON_OPTION,
+    LEDGER_OPTION,
+    NAME_OPTION,
+    POLICY_OPTION,
+    URL_OPTION,
+)
 from langgraph_signoff.cli.shell import Shell
 
 _SHARED = {"ledger": LEDGER_OPTION, "policy": POLICY_OPTION, "name": NAME_OPTION, "json": JSON_OPTION}
+_SHARED |= {"url": URL_OPTION, "headers": HEADERS_OPTION}
+ELSEWHERE = ("url", "headers")
+"""What a command takes besides, if it also works on a server's ledger."""
 READS, DECIDES, CHECKS = ("ledger", "json"), ("ledger", "policy", "name", "json"), ("json",)
 
 Body = Callable[..., None]

@@ -9,7 +9,7 @@ import typer
 
 from langgraph_signoff import law
 from langgraph_signoff.cli import screen
-from langgraph_signoff.cli.command import DECIDES, Body, command
+from langgraph_signoff.cli.command import DECIDES, ELSEWHERE, Body, command
 from langgraph_signoff.cli.exits import NO, Unusable
 from langgraph_signoff.cli.options import REASON, TICKET
 from langgraph_signoff.cli.shell import Shell, read_json, read_object
@@ -30,18 +30,18 @@ def approve(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON 
 
     Name what you saw with --digest, as `show` prints it; on a terminal you are shown the ticket and asked instead.
     """
-    seen = shell.signoff.ticket(ticket)
+    seen = shell.desk.ticket(ticket)
     named = _named(shell, seen, digest, question=f"Approve it as {shell.by}?")
     reason = _reason(shell, seen, reason)
-    _tell(shell, shell.signoff.approve(seen, by=shell.by, reason=reason, if_digest=named))
+    _tell(shell, shell.desk.approve(seen, by=shell.by, reason=reason, if_digest=named))
 
 
 def reject(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON = "") -> None:
     """Reject a call: it does not run, and the agent is told why."""
-    seen = shell.signoff.ticket(ticket)
+    seen = shell.desk.ticket(ticket)
     named = _named(shell, seen, digest) if digest is not None else None
     reason = _reason(shell, seen, reason)
-    _tell(shell, shell.signoff.reject(seen, by=shell.by, reason=reason, if_digest=named))
+    _tell(shell, shell.desk.reject(seen, by=shell.by, reason=reason, if_digest=named))
 
 
 def answer(
@@ -58,7 +58,7 @@ def answer(
 
     Name what you saw with --digest, as `show` prints it; on a terminal you are shown the question and asked instead.
     """
-    seen = shell.signoff.ticket(ticket)
+    seen = shell.desk.ticket(ticket)
     if value is None:
         value, named = _prompted(shell, seen), digest or seen.digest
     else:
@@ -67,7 +67,7 @@ def answer(
         law.worded(seen.answer_schema, value) if "answer" in seen.options else value
     )  # the law says why it is refused
     reason = _reason(shell, seen, reason)
-    _tell(shell, shell.signoff.answer(seen, given, by=shell.by, reason=reason, if_digest=named))
+    _tell(shell, shell.desk.answer(seen, given, by=shell.by, reason=reason, if_digest=named))
 
 
 def revise(
@@ -89,12 +89,12 @@ def revise(
     """
     if (args is not None) + edit + (feedback is not None) != 1:
         raise Unusable("give one of --args, --edit and --feedback")
-    seen = shell.signoff.ticket(ticket)
+    seen = shell.desk.ticket(ticket)
     if feedback is not None:
         if not feedback.strip():
             raise IncompleteDecision("to send it back takes words: --feedback TEXT")
         named = _named(shell, seen, digest) if digest is not None else None
-        _tell(shell, shell.signoff.revise(seen, by=shell.by, feedback=feedback, reason=reason, if_digest=named))
+        _tell(shell, shell.desk.revise(seen, by=shell.by, feedback=feedback, reason=reason, if_digest=named))
         return
     change = read_object(args, "--args") if args is not None else None
     if change is None:
@@ -103,7 +103,7 @@ def revise(
     else:
         named = _named(shell, seen, digest, question=f"Change it to {printable(args or '')} as {shell.by}?")
     reason = _reason(shell, seen, reason)
-    _tell(shell, shell.signoff.revise(seen, by=shell.by, args=change, reason=reason, if_digest=named))
+    _tell(shell, shell.desk.revise(seen, by=shell.by, args=change, reason=reason, if_digest=named))
 
 
 def confirm(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON = "") -> None:
@@ -111,25 +111,25 @@ def confirm(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON 
 
     Name what you saw with --digest, as `show` prints it; on a terminal you are shown the ticket and asked instead.
     """
-    seen = shell.signoff.ticket(ticket)
+    seen = shell.desk.ticket(ticket)
     named = _named(shell, seen, digest, question=f"Confirm it as {shell.by}?")
     reason = _reason(shell, seen, reason)
-    _tell(shell, shell.signoff.confirm(seen, by=shell.by, reason=reason, if_digest=named))
+    _tell(shell, shell.desk.confirm(seen, by=shell.by, reason=reason, if_digest=named))
 
 
 def flag(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON = "") -> None:
     """Say that an action under audit was wrong, and set off what the policy wants then."""
-    seen = shell.signoff.ticket(ticket)
+    seen = shell.desk.ticket(ticket)
     named = _named(shell, seen, digest) if digest is not None else None
     reason = _reason(shell, seen, reason)
-    _tell(shell, shell.signoff.flag(seen, by=shell.by, reason=reason, if_digest=named))
+    _tell(shell, shell.desk.flag(seen, by=shell.by, reason=reason, if_digest=named))
 
 
 def comment(
     shell: Shell, ticket: TICKET, text: Annotated[str, typer.Argument(metavar="TEXT", help="What to note.")]
 ) -> None:
     """Leave a note on a ticket; it changes nothing."""
-    noted = shell.signoff.comment(ticket, by=shell.by, text=text)
+    noted = shell.desk.comment(ticket, by=shell.by, text=text)
     shell.tell(noted, lambda: f"{noted.id[:SHORT_ID]}  noted, by {shell.by}")
 
 
@@ -174,7 +174,7 @@ def settle(
     if result is not None and answer is not Answer.HAPPENED:
         raise Unusable("--result goes with `happened` only")
     gave = read_json(result, "--result") if result is not None else None
-    _tell(shell, shell.signoff.settle(ticket, answer, by=shell.by, reason=reason, result=gave))
+    _tell(shell, shell.desk.settle(ticket, answer, by=shell.by, reason=reason, result=gave))
 
 
 def register(app: typer.Typer) -> None:
@@ -183,7 +183,7 @@ def register(app: typer.Typer) -> None:
     bodies |= {"confirm": confirm, "flag": flag}
     bodies |= {"comment": comment, "withdraw": withdraw, "settle": settle, "erase": erase}
     for name, body in bodies.items():
-        command(app, name, *DECIDES)(body)
+        command(app, name, *DECIDES, *(() if body in (withdraw, erase) else ELSEWHERE))(body)
 
 
 def _named(shell: Shell, seen: Ticket, digest: str | None, *, question: str = "") -> str:
@@ -249,6 +249,7 @@ def _said(ticket: Ticket, shell: Shell) -> str:
 
 def _next(ticket: Ticket, shell: Shell) -> str:
     place = f" --ledger {shlex.quote(str(shell.ledger))}" if shell.ledger else ""
-    others = ", ".join(other.id[:SHORT_ID] for other in shell.signoff.pending(thread_id=ticket.thread_id))
+    place = f" --url {shlex.quote(shell.url)}" if shell.url else place
+    others = ", ".join(other.id[:SHORT_ID] for other in shell.desk.pending(thread_id=ticket.thread_id))
     when = f"once {others} is decided, the" if others else "the"
     return f"{when} run goes on with: signoff{place} resume --thread {shlex.quote(ticket.thread_id)}"

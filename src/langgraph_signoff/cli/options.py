@@ -74,3 +74,14 @@ POLICY_OPTION = Annotated[
 ]
 NAME_OPTION = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who decides. [the OS user]")]
 JSON_OPTION = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+URL_OPTION = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="The ledger of the server there, instead of a file.")
+]
+HEADERS_OPTION = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--header",
+        metavar="'NAME: VALUE'",
+        help="Tells the server who you are; may be given again. [Authorization: Bearer SIGNOFF_TOKEN]",
+    ),
+]

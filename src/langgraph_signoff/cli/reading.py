@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from langgraph_signoff.cli import screen
-from langgraph_signoff.cli.command import READS, command
+from langgraph_signoff.cli.command import ELSEWHERE, READS, command
 from langgraph_signoff.cli.options import TICKET
 from langgraph_signoff.cli.shell import Shell
 from langgraph_signoff.errors import UnknownTicket
@@ -15,9 +15,6 @@ from langgraph_signoff.justification import to_markdown
 from langgraph_signoff.ledger import Query, stamp
 from langgraph_signoff.render import SHORT_ID, counted, is_report
 from langgraph_signoff.vocabulary import Standing
-
-if TYPE_CHECKING:
-    from langgraph_signoff.signoff import Signoff
 
 WAITS = (Standing.PENDING, Standing.IN_DOUBT)
 _STANDINGS = f"Only what stands so, may be given again: {', '.join(Standing)}. [{', '.join(WAITS)}]"
@@ -37,18 +34,18 @@ def list_tickets(
     waits = (Standing.UNDER_AUDIT,) if audits else WAITS
     wanted = tuple(Standing) if everything and not standing else tuple(standing or waits)
     asked = () if len(wanted) == len(Standing) else wanted
-    found = shell.signoff.find(Query(asked, queue=queue, thread_id=thread, tool=tool, limit=limit + 1))
-    now = shell.signoff.desk.clock()
+    found = shell.desk.find(Query(asked, queue=queue, thread_id=thread, tool=tool, limit=limit + 1))
     if shell.json:
         shell.tell(found[:limit], str)
     else:
-        screen.show_list(found[:limit], now=now, more=len(found) > limit, filtered=wanted != WAITS)
+        screen.show_list(found[:limit], now=shell.now, more=len(found) > limit, filtered=wanted != WAITS)
         if wanted == WAITS:
-            _hint(shell.signoff)
+            _hint(shell)
 
 
-def _hint(signoff: Signoff) -> None:
-    found = len(signoff.ledger.find(Query((Standing.UNDER_AUDIT,), due_after=stamp(signoff.desk.clock()), limit=100)))
+def _hint(shell: Shell) -> None:
+    query = Query((Standing.UNDER_AUDIT,), due_after=stamp(shell.now), limit=100)
+    found = len(shell.signoff.ledger.find(query) if shell.url is None else shell.desk.find(query))
     if found:
         count = (
             "100 or more actions wait"
@@ -60,7 +57,7 @@ def _hint(signoff: Signoff) -> None:
 
 def show(shell: Shell, ticket: TICKET) -> None:
     """A ticket: all that a decision needs, and its digest."""
-    found = shell.signoff.ticket(ticket)
+    found = shell.desk.ticket(ticket)
     if shell.json:
         shell.tell(found, str)
     else:
@@ -69,7 +66,7 @@ def show(shell: Shell, ticket: TICKET) -> None:
 
 def report(shell: Shell, ticket: TICKET) -> None:
     """What a run did and why it may stand, as Markdown: of a ticket that asks for a run's outcome."""
-    found = shell.signoff.ticket(ticket)
+    found = shell.desk.ticket(ticket)
     if not is_report(found):
         raise UnknownTicket(f"ticket {found.id[:SHORT_ID]} asks for no run's outcome; `signoff show` tells what it is")
     shell.tell(found.args, lambda: to_markdown(found.args))
@@ -77,6 +74,6 @@ def report(shell: Shell, ticket: TICKET) -> None:
 
 def register(app: typer.Typer) -> None:
     """Adds these commands."""
-    command(app, "list", *READS)(list_tickets)
-    command(app, "show", *READS)(show)
-    command(app, "report", *READS)(report)
+    command(app, "list", *READS, *ELSEWHERE)(list_tickets)
+    command(app, "show", *READS, *ELSEWHERE)(show)
+    command(app, "report", *READS, *ELSEWHERE)(report)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from langgraph_signoff.cli.command import READS, command
+from langgraph_signoff.cli.command import ELSEWHERE, READS, command
 from langgraph_signoff.cli.exits import NO, Unusable, code_of
 from langgraph_signoff.cli.options import CHECKPOINTER, CONFIG, GRAPH
 from langgraph_signoff.cli.shell import Shell
@@ -20,6 +20,7 @@ from langgraph_signoff.vocabulary import Run
 
 if TYPE_CHECKING:
     from langgraph_signoff.cli.graphs import Graph, Graphs
+    from langgraph_signoff.server.client import Remote
 
 
 def resume(
@@ -34,13 +35,14 @@ def resume(
 
     It decides nothing: what nobody has decided yet goes on waiting.
     """
-    import asyncio
-
     if (thread is None) != everything:
         raise Unusable("say which: --thread T, or --all")
-    _ = shell.signoff  # a ledger that is not there is said before the graphs are loaded
-    with stdout_kept(shell):
-        runs, errors = asyncio.run(_resume(shell, thread, graph, config, checkpointer))
+    if shell.url is not None:
+        if graph or config or checkpointer:
+            raise Unusable("--graph, --config and --checkpointer are for graphs here; the server at --url has its own")
+        runs, errors = _at_server(shell.remote, thread)
+    else:
+        runs, errors = _here(shell, thread, graph, config, checkpointer)
     if everything:
         shell.tell({"runs": [_words(run) for run in runs], "errors": _failures(errors)}, lambda: _text(runs, errors))
     else:
@@ -54,12 +56,36 @@ def resume(
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    command(app, "resume", *READS, "policy")(resume)
+    command(app, "resume", *READS, "policy", *ELSEWHERE)(resume)
+
+
+Woken = tuple[list[Run], list[tuple[str, SignoffError]]]
+"""The runs that went on, or the only one that was asked for, and what failed by thread."""
+
+
+def _at_server(remote: Remote, thread: str | None) -> Woken:
+    if thread is not None:
+        return [remote.resume(thread)], []
+    runs, errors = list[Run](), list[tuple[str, SignoffError]]()
+    for name in remote.threads_to_wake():
+        try:
+            runs.append(remote.resume(name))
+        except SignoffError as error:
+            errors.append((name, error))
+    return [run for run in runs if run.went_on], errors
+
+
+def _here(shell: Shell, thread: str | None, graph: str | None, config: Path | None, checkpointer: str | None) -> Woken:
+    import asyncio
+
+    _ = shell.signoff  # a ledger that is not there is said before the graphs are loaded
+    with stdout_kept(shell):
+        return asyncio.run(_resume(shell, thread, graph, config, checkpointer))
 
 
 async def _resume(
     shell: Shell, thread: str | None, graph: str | None, config: Path | None, checkpointer: str | None
-) -> tuple[list[Run], list[tuple[str, SignoffError]]]:
+) -> Woken:
     from langgraph_signoff.cli.graphs import Graphs
 
     runs: list[Run] = []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import getpass
 import json
-import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from langgraph_signoff.canonical import strict_json
 from langgraph_signoff.cli.exits import Unusable
 from langgraph_signoff.errors import IncompleteDecision, LedgerUnavailable
+from langgraph_signoff.output import to_json
 from langgraph_signoff.render import printable
-from langgraph_signoff.vocabulary import Json, Word
+from langgraph_signoff.vocabulary import Json
 
 if TYPE_CHECKING:
+    from langgraph_signoff.server.client import Remote
     from langgraph_signoff.signoff import Signoff
 
 LEDGER, POLICY = "signoff.db", "signoff.yaml"
@@ -33,22 +35,49 @@ class Shell:
     policy: Path | None = None
     name: str | None = None
     json: bool = False
+    url: str | None = None
+    headers: Sequence[str] | None = None
 
     def over(self, other: Shell) -> Shell:
-        """These options, and the others' where these are not given."""
+        """These options, and the others' where these are not given; headers add up."""
         return Shell(
-            self.ledger or other.ledger, self.policy or other.policy, self.name or other.name, self.json or other.json
+            self.ledger or other.ledger,
+            self.policy or other.policy,
+            self.name or other.name,
+            self.json or other.json,
+            self.url or other.url,
+            [*(other.headers or ()), *(self.headers or ())],
         )
+
+    @property
+    def desk(self) -> Signoff | Remote:
+        """Where tickets are read and decided: the ledger, or with --url that of a server."""
+        return self.signoff if self.url is None else self.remote
+
+    @cached_property
+    def remote(self) -> Remote:
+        """The server's ledger."""
+        from langgraph_signoff.server.client import Remote
+
+        return Remote(self.url or "", headers=dict(map(_header, self.headers or ())))
 
     @cached_property
     def signoff(self) -> Signoff:
         """The ledger, which must be there already, and the policy, which is read on first use."""
         from langgraph_signoff.signoff import Signoff
 
+        if self.url is not None:
+            raise Unusable("this command works on a ledger's file: run it where that is, without --url")
+
         place = self.ledger or Path(LEDGER)
         if not place.exists():
             raise LedgerUnavailable(f"there is no ledger at {place}; name it with --ledger or SIGNOFF_LEDGER")
         return Signoff(place, policy=self.policy_file)
+
+    @property
+    def now(self) -> datetime:
+        """The time by which tickets are due: that of the ledger's machine, as of the last look at it."""
+        return self.signoff.desk.clock() if self.url is None else self.remote.now
 
     @property
     def policy_file(self) -> Path | None:
@@ -59,7 +88,9 @@ class Shell:
 
     @property
     def by(self) -> str:
-        """Who decides: --as, or the user of this process."""
+        """Who decides: --as, or the user of this process; at a server, whom it takes us for."""
+        if self.url is not None and self.name is None:
+            return self.remote.user
         name = (os_user() if self.name is None else self.name).strip()
         if not name:
             raise IncompleteDecision("a decision needs a name: give --as NAME")
@@ -75,6 +106,13 @@ class Shell:
         print(to_json(value) if self.json else printable(text()))
 
 
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not (colon and name.strip()):
+        raise Unusable(f"--header {name!r} is not written as 'NAME: VALUE'")
+    return name.strip(), value.strip()
+
+
 def os_user() -> str:
     """The user that this process runs as; empty if the system has no name for it."""
     try:
@@ -87,30 +125,6 @@ def os_user() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
         return ""
-
-
-def to_json(value: Any) -> str:
-    """Indented ASCII JSON of words or plain data; NaN and infinities become strings, and what is no JSON its `repr`."""
-    from pydantic_core import to_jsonable_python
-
-    return json.dumps(_spelled(to_jsonable_python(_opened(value), fallback=repr)), indent=2)
-
-
-def _opened(value: Any) -> Any:
-    # A model in its JSON form would say null for NaN.
-    if isinstance(value, Word):
-        return value.model_dump()
-    if isinstance(value, dict):
-        return {key: _opened(item) for key, item in value.items()}
-    return [_opened(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _spelled(value: Json) -> Json:
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
-    if isinstance(value, dict):
-        return {key: _spelled(item) for key, item in value.items()}
-    return [_spelled(item) for item in value] if isinstance(value, list) else value
 
 
 def read_json(text: str, what: str) -> Json:

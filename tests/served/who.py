@@ -6,15 +6,14 @@ from typing import Any
 
 from langgraph_sdk import Auth
 
-from langgraph_signoff import Signoff
-from langgraph_signoff.server import guard
+from langgraph_signoff import Signoff, server
 
 auth = Auth()
 
 
 @auth.authenticate
 async def authenticate(headers: dict[bytes, bytes]) -> str:
-    user = headers.get(b"x-user")
+    user = headers.get(b"x-user") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
     if not user:
         raise Auth.exceptions.HTTPException(401, "no x-user")
     return user.decode()
@@ -28,4 +27,6 @@ async def shared(ctx: Auth.types.AuthContext, value: Any) -> Any:
     return None
 
 
-guard(auth, Signoff("signoff.db"))
+signoff = Signoff("signoff.db")
+server.guard(auth, signoff)
+app = server.app(signoff)

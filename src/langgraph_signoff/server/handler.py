@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from langgraph_sdk import Auth, get_client
-from langgraph_sdk.errors import APIStatusError
+from langgraph_sdk import Auth
 
 from langgraph_signoff.errors import IncompleteDecision, NotAllowedToDecide, NotWhatYouSaw, SignoffError, StillRunning
 from langgraph_signoff.ledger import Row
 from langgraph_signoff.nodes.turn import ON_BEHALF, PERMISSIONS
 from langgraph_signoff.server.answers import answers, gone, is_by_id, knocked, replies
-from langgraph_signoff.server.threads import Waiting
+from langgraph_signoff.server.threads import Thread, Waiting, find
 from langgraph_signoff.server.wire import status_of
 from langgraph_signoff.vocabulary import Reply
 
 if TYPE_CHECKING:
-    from langgraph_sdk.client import LangGraphClient
-
     from langgraph_signoff.signoff import Signoff
 
 _PLACE = ("threads", "create_run")
@@ -63,10 +59,10 @@ async def _decide(signoff: Signoff, ctx: Auth.types.AuthContext, run: Any, allow
     kwargs, command = run["kwargs"], run["kwargs"].get("command") or {}
     _check_config(kwargs)
     begins = (kwargs.get("input") is not None and not command) or (_changes(command) and command.get("resume") is None)
-    found = None if begins or run["thread_id"] is None else await _found(str(run["thread_id"]))
+    found = None if begins or run["thread_id"] is None else await find(str(run["thread_id"]))
     if found is None or (isinstance(allowed, Mapping) and not fits(found.metadata, allowed)):
         return  # nothing goes on, or the server answers for a thread that is not there, or not for this user
-    waiting = await asyncio.to_thread(Waiting.of, signoff, str(run["thread_id"]), found.state)
+    waiting = await asyncio.to_thread(Waiting.of, signoff, found)
     if waiting.newest is None:
         return
     if command.get("resume") is not None:
@@ -75,7 +71,7 @@ async def _decide(signoff: Signoff, ctx: Auth.types.AuthContext, run: Any, allow
         await asyncio.to_thread(_go_on_for_the_same, signoff, kwargs, waiting.newest)
 
 
-def _hear(signoff: Signoff, user: Any, run: Any, found: _Found, waiting: Waiting) -> None:
+def _hear(signoff: Signoff, user: Any, run: Any, found: Thread, waiting: Waiting) -> None:
     kwargs = run["kwargs"]
     resume = kwargs["command"]["resume"]
     if missing := gone(resume, waiting.all):
@@ -124,7 +120,7 @@ def _check_config(kwargs: Mapping[str, Any]) -> None:
         configurable[PERMISSIONS] = _permissions(configurable)
 
 
-def _check_run(kwargs: Mapping[str, Any], found: _Found) -> None:
+def _check_run(kwargs: Mapping[str, Any], found: Thread) -> None:
     """Whether a run is of the kind in which somebody may answer. Raises a DecisionRefused."""
     configurable = _configurable(kwargs)
     if configurable.get("cron_id"):
@@ -138,32 +134,6 @@ def _check_run(kwargs: Mapping[str, Any], found: _Found) -> None:
 
 def _configurable(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return (kwargs.get("config") or {}).get("configurable") or {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A thread as the server tells of it to the user who asks."""
-
-    metadata: Mapping[str, Any]
-    is_busy: bool
-    state: Any
-
-
-async def _found(thread_id: str) -> _Found | None:
-    # Read from inside, where the server still knows who asks: the author's own handlers are heard for this too.
-    threads = _client().threads
-    try:
-        thread = await threads.get(thread_id)
-        return _Found(thread["metadata"] or {}, thread["status"] == "busy", await threads.get_state(thread_id))
-    except APIStatusError as error:
-        if error.status_code in (403, 404):
-            return None
-        raise
-
-
-@cache
-def _client() -> LangGraphClient:
-    return get_client(url=None, api_key=None)
 
 
 def fits(metadata: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

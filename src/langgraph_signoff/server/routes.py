@@ -1,0 +1,206 @@
+"""A ledger over HTTP: what waits, what it is, what people say of it, and which threads can go on.
+
+A Starlette app for `http.app` of langgraph.json, beside the server's own routes. Its JSON is that of the command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from langgraph_signoff.canonical import strict_json
+from langgraph_signoff.errors import (
+    IncompleteDecision,
+    NotAllowedToDecide,
+    SignoffError,
+    StillRunning,
+    UnknownThread,
+    UnknownTicket,
+)
+from langgraph_signoff.heads import let_sleep, withdraw_dropped
+from langgraph_signoff.ledger import Query, stamp
+from langgraph_signoff.output import to_json
+from langgraph_signoff.runs import report
+from langgraph_signoff.server.threads import Thread, Waiting, find, head_of
+from langgraph_signoff.server.wire import status_of, to_body
+from langgraph_signoff.vocabulary import Reply, Standing, Ticket, Verdict
+
+if TYPE_CHECKING:
+    from langgraph_signoff.signoff import Signoff
+
+PREFIX = "/signoff"
+
+_MOST = 500  # tickets in one answer
+
+
+def authenticated(request: Request) -> str:
+    """The user whom the server has authenticated."""
+    user = request.scope.get("user")
+    if user is None or not user.is_authenticated:
+        raise HTTPException(
+            401,
+            'nobody is authenticated here; set "http": {"enable_custom_route_auth": true} and "auth" in langgraph.json',
+        )
+    return str(user.identity)
+
+
+def app(signoff: Signoff, *, user: Callable[[Request], str] = authenticated) -> Starlette:
+    """The app. `user` says in whose name a request comes: whom the server has authenticated, by its `auth`.
+
+    - `GET /signoff/user`: `{"identity"}`.
+    - `GET /signoff/tickets`: `{"tickets", "now"}`, by `standing` (may come again), `queue`, `thread`, `tool`, `limit`.
+    - `GET /signoff/tickets/{id}`: one ticket; its id may be cut to a beginning.
+    - `POST /signoff/tickets/{id}/replies`: a `Reply` without its `ticket_id`; the ticket as it then stands.
+    - `GET /signoff/threads`: `{"threads"}`, those that have something to go on with, and settles what is overdue.
+    - `GET /signoff/threads/{id}`: `{"assistant", "status", "tickets", "knocks", "questions", "goes_on", "is_finished", "is_held"}`;
+      `knocks` are our pauses at which nobody is waited for any more, `questions` the author's own, `goes_on`: it has stalled.
+
+    Tickets are shown to those whom their policy knows, and to their requester. An error is `{"detail", "error"}`, with the
+    name of its class.
+    """
+    served = _Served(signoff, user)
+    places: list[tuple[str, str, Callable[[Request, str], Awaitable[Any]]]] = [
+        ("GET", "/user", served.whoever),
+        ("GET", "/tickets", served.tickets),
+        ("GET", "/tickets/{ticket}", served.ticket),
+        ("POST", "/tickets/{ticket}/replies", served.reply),
+        ("GET", "/threads", served.threads),
+        ("GET", "/threads/{thread}", served.thread),
+    ]
+    return Starlette(
+        routes=[Route(PREFIX + path, partial(served.answer, body), methods=[method]) for method, path, body in places]
+    )
+
+
+class _Served:
+    """The bodies of the routes; each gives plain data or words."""
+
+    def __init__(self, signoff: Signoff, user: Callable[[Request], str]) -> None:
+        self.signoff, self.user = signoff, user
+
+    async def answer(self, body: Callable[[Request, str], Awaitable[Any]], request: Request) -> Response:
+        try:
+            value, status = await body(request, self.user(request)), 200
+        except SignoffError as error:
+            value, status = to_body(error), status_of(error)
+        except HTTPException as error:
+            value, status = {"detail": error.detail}, error.status_code
+        return Response(to_json(value), status, media_type="application/json")
+
+    async def whoever(self, request: Request, by: str) -> Any:  # noqa: ARG002  # the shape of a body
+        return {"identity": by}
+
+    async def tickets(self, request: Request, by: str) -> Any:
+        query = _query(request)
+        return await asyncio.to_thread(self._tickets, query, by)
+
+    def _tickets(self, query: Query, by: str) -> Any:
+        found = [ticket for ticket in self.signoff.find(query) if self._sees(by, ticket)]
+        return {"tickets": found, "now": stamp(self.signoff.desk.clock())}
+
+    async def ticket(self, request: Request, by: str) -> Any:
+        return await asyncio.to_thread(self._ticket, request.path_params["ticket"], by)
+
+    def _ticket(self, id_: str, by: str) -> Ticket:
+        found = self.signoff.ticket(id_)
+        if not self._sees(by, found):
+            raise UnknownTicket(f"there is no ticket {id_!r} that {by} may see")
+        return found
+
+    async def reply(self, request: Request, by: str) -> Any:
+        # A page elsewhere can have a browser send a form with its user's cookies, but no JSON.
+        if not request.headers.get("content-type", "").startswith("application/json"):
+            raise HTTPException(415, "send application/json")
+        body = await request.body()
+        return await asyncio.to_thread(self._reply, request.path_params["ticket"], body, by)
+
+    def _reply(self, id_: str, body: bytes, by: str) -> Ticket:
+        seen = self._ticket(id_, by)
+        reply = _read(seen.id, body)
+        # A verdict on what nobody names would be one on whatever stands there now.
+        if isinstance(reply.says, Verdict) and reply.says is not Verdict.COMMENT and not reply.digest:
+            raise IncompleteDecision("name what you saw: give its digest")
+        [ticket] = self.signoff.take([reply], by=by)
+        return ticket
+
+    async def threads(self, request: Request, by: str) -> Any:  # noqa: ARG002  # the shape of a body
+        self._check_known(by)
+        await asyncio.to_thread(self.signoff.expire)
+        names = await asyncio.to_thread(self.signoff.threads_to_wake)
+        return {"threads": [name for name in names if await self._goes_on(name)]}
+
+    async def _goes_on(self, thread_id: str) -> bool:
+        thread = await find(thread_id)
+        if thread is None or thread.is_busy:
+            return False
+        told = await asyncio.to_thread(self._told, thread)
+        return bool(told["knocks"] or told["goes_on"])
+
+    async def thread(self, request: Request, by: str) -> Any:
+        self._check_known(by)
+        thread_id = request.path_params["thread"]
+        thread = await find(thread_id)
+        if thread is None:
+            raise UnknownThread(f"the server holds no thread {thread_id!r}")
+        if thread.is_busy:
+            raise StillRunning(f"thread {thread_id!r} is being run by somebody else; try again later")
+        return await asyncio.to_thread(self._told, thread)
+
+    def _told(self, thread: Thread) -> dict[str, Any]:
+        head = head_of(thread, Waiting.of(self.signoff, thread))
+        graph = str(thread.metadata.get("graph_id", ""))
+        knocks = head.decided(self.signoff)
+        goes_on = not (head.is_finished or head.is_paused or head.is_held)
+        if not (knocks or goes_on):
+            withdraw_dropped(self.signoff, graph, head, thread.id)
+            let_sleep(self.signoff, head, thread.id)
+        run = report(self.signoff, thread.id, head, "")
+        return {
+            "assistant": str(thread.metadata.get("assistant_id") or graph),
+            "status": run.status,
+            "tickets": run.tickets,
+            "knocks": knocks,
+            "questions": list(head.questions),
+            "goes_on": goes_on,
+            "is_finished": head.is_finished,
+            "is_held": head.is_held,
+        }
+
+    def _sees(self, by: str, ticket: Ticket) -> bool:
+        people = self.signoff.people(ticket.id)
+        return people is None or by in people or by == ticket.requester
+
+    def _check_known(self, by: str) -> None:
+        people = self.signoff.policy.people
+        if people is not None and by not in people:
+            raise NotAllowedToDecide(f"the policy does not know {by!r}")
+
+
+def _query(request: Request) -> Query:
+    given = request.query_params
+    try:
+        standings = tuple(Standing(name) for name in given.getlist("standing"))
+        limit = min(_MOST, max(1, int(given.get("limit", 50))))
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+    return Query(standings, given.get("queue"), given.get("thread"), given.get("tool"), limit=limit)
+
+
+def _read(ticket_id: str, body: bytes) -> Reply:
+    try:
+        given = strict_json(body.decode())
+        return Reply.model_validate({**given, "ticket_id": ticket_id})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise IncompleteDecision(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise IncompleteDecision(f"the body is no JSON object: {error}") from error
