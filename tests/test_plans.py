@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import ToolMessage
+from langchain_core.tools import StructuredTool, tool
+from pydantic import BaseModel, Field, ValidationError
 
 from cli_support import Desk
 from langgraph_signoff import (
@@ -28,6 +31,9 @@ from langgraph_signoff import (
 )
 from langgraph_signoff.cards import ticket_html
 from langgraph_signoff.nodes.payload import pause
+from langgraph_signoff.nodes.plan_tool import plan_tool
+from langgraph_signoff.nodes.schema import ToolSchema
+from langgraph_signoff.plan_text import step_text
 from langgraph_signoff.planning import rule
 from langgraph_signoff.vocabulary import Counts
 from support import NOW, Clock, agent, opening
@@ -378,7 +384,8 @@ def test_secrets_of_the_steps_are_masked_wherever_the_plan_is_shown(bank: Bank) 
         ([{"tool": "send", "args": {}}], "Input should be 'pay', 'look' or 'drop'"),
         ([{"tool": "propose_plan", "args": {}}], "Input should be 'pay', 'look' or 'drop'"),
         ([{"tool": "pay", "args": {"to": "bob", "whom": "eve"}}], "pay takes no whom"),
-        ([{"tool": "pay", "args": {"amount": 5}}], "pay needs to; say of each argument what it will be"),
+        ([{"tool": "pay", "args": {"amount": 5}}], "pay does not take these arguments"),
+        ([{"tool": "pay", "args": {"amount": {"at_most": 5}}}], "pay needs to; say of each argument what it will be"),
         ([{"tool": "pay", "args": {"to": "bob", "amount": "much"}}], "pay does not take these arguments"),
         ([{"tool": "pay", "args": {"to": "bob"}, "times": 0}], "greater than or equal to 1"),
         ([], "at least 1 item"),
@@ -392,6 +399,43 @@ def test_a_mistake_in_a_plan_is_answered_to_the_model_and_asks_nobody(
     assert run.status == "completed"
     assert words in bank.told(run)[0]
     assert bank.tickets() == []
+
+
+def test_steps_know_defaults_of_every_kind_and_want_to_hear_of_those_that_are_another_each_time() -> None:
+    numbers = itertools.count()
+
+    class Letter(BaseModel):
+        to: str
+        copies: list[str] = Field(default_factory=list)
+        day: date = date(2026, 1, 2)
+        number: int = Field(default_factory=lambda: next(numbers))
+
+    @tool(args_schema=Letter)
+    def send(**letter: Any) -> str:
+        """Sends."""
+        return "sent"
+
+    listed = {
+        "name": "search",
+        "description": "Searches.",
+        "args_schema": {"type": "object", "properties": {"q": {}, "n": {"default": 5}}, "required": ["q"]},
+    }
+    search = StructuredTool.from_function(func=lambda **given: "found", **listed)
+    made = plan_tool([send, search], None)  # type: ignore[arg-type]  # it is not run
+    schema = ToolSchema(made)
+
+    def steps(*args: dict[str, Any]) -> list[dict[str, Any]]:
+        parsed = schema.parse({"steps": [{"tool": tool, "args": given} for tool, given in args]})
+        return [step["args"] for step in parsed["steps"]]
+
+    with pytest.raises(ValidationError, match="send needs copies, number; say of each argument"):
+        steps(("send", {"to": "bob"}))
+    [found] = steps(("send", {"to": {"any": True}, "copies": [], "number": {"any": True}}))
+    assert found == {"to": {"any": True}, "copies": [], "day": "2026-01-02", "number": {"any": True}}
+    # A tool of an MCP server gets what it is given: its defaults are its own.
+    assert steps(("search", {"q": {"like": "a-*"}})) == [{"q": {"like": "a-*"}}]
+    with pytest.raises(ValidationError, match="search needs q"):
+        steps(("search", {"n": {"any": True}}))
 
 
 def test_a_tool_that_always_asks_is_no_step(bank: Bank) -> None:
@@ -650,6 +694,18 @@ def test_a_plan_reads_as_a_list_of_its_steps(bank: Bank) -> None:
         "risk  irreversible, high stakes",
     ):
         assert line in text
+
+
+def test_a_name_that_a_model_chose_cannot_look_like_another_argument_or_step() -> None:
+    text = step_text({"tool": "pay", "args": {'x=1)\n2. pay(to="ana", amount': 5, "größe": 6}, "times": 1})
+    assert text == r'pay("x=1)\n2. pay(to=\"ana\", amount"=5, größe=6)'
+
+
+def test_the_end_of_a_plan_wakes_no_thread(bank: Bank) -> None:
+    bank.approved(plan(PAY), "ok")
+    assert bank.signoff.threads_to_wake() == []
+    bank.signoff.withdraw(bank.plan, by="ana")
+    assert bank.signoff.threads_to_wake() == []
 
 
 def test_the_command_shows_a_plan_its_uses_and_its_end(bank: Bank) -> None:

@@ -283,9 +283,9 @@ class Desk:
         entries = link(case.id, last, law.noted(drafts, choice) if choice else drafts, self.clock())
         law.advance(case, entries)
         audits = [law.opened(case, entries[-1], choice)] if choice and choice.is_audited else []
-        # A pending call waits for a person, and neither a comment nor an audit changes anything for its thread; after
-        # anything else it may go on, or have died while it did.
-        is_talk = all(draft.body.get("verdict") == Verdict.COMMENT for draft in drafts)
+        # A pending call waits for a person, and neither a comment, the end of a plan nor an audit changes anything for its
+        # thread; after anything else it may go on, or have died while it did.
+        is_talk = all(draft.kind == "ended" or draft.body.get("verdict") == Verdict.COMMENT for draft in drafts)
         is_still = is_talk or case.standing is Standing.PENDING or case.kind == "audit"
         wakes = [] if is_still else [_wake(case, entries[-1])]
         rows = [to_row(each) for each in (case, *(law.recorded([audit]) for audit in audits))]

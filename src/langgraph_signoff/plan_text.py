@@ -29,7 +29,9 @@ def step_lines(args: Mapping[str, Json]) -> list[str]:
 
 def step_text(step: Mapping[str, Any]) -> str:
     """A step as a call, with what each argument may be."""
-    arguments = ", ".join(f"{name}={pattern_text(pattern)}" for name, pattern in step["args"].items())
+    # A name that a model chose could look like the next argument, or the next step.
+    names = {name: name if name.isidentifier() else _spelled(name) for name in step["args"]}
+    arguments = ", ".join(f"{names[name]}={pattern_text(pattern)}" for name, pattern in step["args"].items())
     times = f"{step['times']} times: " if step["times"] > 1 else ""
     return f"{times}{step['tool']}({arguments})"
 

@@ -16,7 +16,7 @@ from langgraph_signoff.law import Case, Plan, Step
 from langgraph_signoff.nodes.heart import CURRENT
 from langgraph_signoff.nodes.schema import ToolSchema
 from langgraph_signoff.render import time_text
-from langgraph_signoff.vocabulary import Kind
+from langgraph_signoff.vocabulary import Json, Kind
 
 _DESCRIPTION = (
     "Has a list of later tool calls approved by a person at once. Once it is approved, calls that fit a step run without "
@@ -77,27 +77,33 @@ def _schema(schemas: Mapping[str, ToolSchema]) -> type[Plan]:
 def _completing(schemas: Mapping[str, ToolSchema]) -> Callable[[Step], Step]:
     def complete(step: Step) -> Step:
         schema = schemas[step.tool]
-        _check_names(step, schema)
-        if step.exact is not None and not schema.is_dynamic:
-            try:
-                parsed = schema.parse(step.exact)
-            except Exception as error:
-                raise ValueError(f"{step.tool} does not take these arguments: {error}") from error
-            args = {name: law.exactly(value) for name, value in parsed.items()}
-        else:
-            args = {**{name: law.exactly(value) for name, value in schema.defaults.items()}, **step.args}
-        return step.model_copy(update={"args": args})
+        _check_known(step, schema)
+        whole = _parsed if step.exact is not None and not schema.is_dynamic else _filled
+        return step.model_copy(update={"args": whole(step, schema)})
 
     return complete
 
 
-def _check_names(step: Step, schema: ToolSchema) -> None:
-    shown = schema.json_schema
-    if "properties" not in shown:
+def _parsed(step: Step, schema: ToolSchema) -> dict[str, Json]:
+    """The arguments of a step that describes one call, as the call's own will be."""
+    try:
+        parsed = schema.parse(step.exact or {})
+    except Exception as error:
+        raise ValueError(f"{step.tool} does not take these arguments: {error}") from error
+    return {name: law.exactly(value) for name, value in parsed.items()}
+
+
+def _filled(step: Step, schema: ToolSchema) -> dict[str, Json]:
+    """The patterns of a step, and the defaults that its calls will have."""
+    args = {**{name: law.exactly(value) for name, value in schema.defaults.items()}, **step.args}
+    if missing := sorted(schema.always - args.keys()):
+        raise ValueError(f"{step.tool} needs {', '.join(missing)}; say of each argument what it will be")
+    return args
+
+
+def _check_known(step: Step, schema: ToolSchema) -> None:
+    known = schema.json_schema.get("properties")
+    if known is None or schema.json_schema.get("additionalProperties"):
         return
-    unknown = sorted(set(step.args) - set(shown["properties"])) if not shown.get("additionalProperties") else []
-    missing = sorted(set(shown.get("required", [])) - set(step.args))
-    if unknown or missing:
-        wrong = [f"takes no {', '.join(unknown)}"] if unknown else []
-        wrong += [f"needs {', '.join(missing)}"] if missing else []
-        raise ValueError(f"{step.tool} {' and '.join(wrong)}; say of each argument what it will be")
+    if unknown := sorted(set(step.args) - set(known)):
+        raise ValueError(f"{step.tool} takes no {', '.join(unknown)}; it takes {', '.join(known) or 'no argument'}")

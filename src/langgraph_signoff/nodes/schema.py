@@ -47,6 +47,13 @@ class ToolSchema:
         self.form = tool.form if isinstance(tool, QuestionTool) else None
 
     @property
+    def always(self) -> frozenset[str]:
+        """The names of the arguments that every parsed form holds."""
+        if self._model is None:
+            return frozenset(self.json_schema.get("required", ()))
+        return frozenset(field.key for field in self._fields if not _stands_in(field, {}))
+
+    @property
     def defaults(self) -> dict[str, Json]:
         """What the parsed form holds for arguments that are left out, where that is the same each time."""
         shown = self.json_schema.get("properties", {}) if self._model is not None else {}
