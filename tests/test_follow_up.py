@@ -15,7 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.prebuilt import InjectedState
 
-from langgraph_signoff import Audit, Done, FollowUp, OnFlag, Policy, Signoff, Standing, Ticket, TicketClosed
+from langgraph_signoff import Audit, Done, FollowUp, OnFlag, Policy, Signoff, Standing, Ticket, TicketClosed, Undo
 from langgraph_signoff.middleware import SignoffMiddleware
 from langgraph_signoff.testing import ScriptedModel
 from support import Clock, agent, open_audit
@@ -262,14 +262,17 @@ def test_a_tool_that_needs_a_run_is_left_to_a_person(tmp_path: Path) -> None:
     assert shop.effects == ["tag 7"]
 
 
-def test_an_undo_that_cannot_be_prepared_is_left_to_a_person(shop: Shop) -> None:
-    from langgraph_signoff import Undo
-
+def test_an_undo_whose_arguments_cannot_be_made_waits_for_a_person_to_put_them_right(shop: Shop) -> None:
     tool = StructuredTool.from_function(shop.escalate)
     with shop.graph(7, undo={"tag": Undo(tool, args=lambda done: {"order": done.result["number"]})}) as graph:
         shop.flag()
+        [waits] = shop.signoff.follow_up(graph)
+        [pending] = shop.signoff.pending()
+        assert (waits.did, waits.tickets) == ("wait", (pending.id,))
+        shop.signoff.revise(pending, by="ana", args={"order": 7, "text": "untag it by hand"})
         [found] = shop.signoff.follow_up(graph)
-        assert (found.did, found.why) == ("alert", "its undo could not be called: KeyError: 'number'")
+        assert (found.did, found.tickets) == ("undo", (pending.id,))
+    assert shop.effects == ["tag 7", "escalate 7: untag it by hand"]
 
 
 def test_a_halt_holds_it_back_until_its_release(shop: Shop) -> None:

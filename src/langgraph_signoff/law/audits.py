@@ -13,7 +13,7 @@ from langgraph_signoff.law.case import Case
 from langgraph_signoff.law.history import advance, outcome_words
 from langgraph_signoff.vocabulary import Audit, FollowUp, OnFlag, Standing
 
-_TAKEN = ("args", "parsed", "resource", "trigger", "confidence")
+_TAKEN = ("args", "parsed", "hidden", "resource", "trigger", "confidence")
 
 
 @dataclass(frozen=True, slots=True)

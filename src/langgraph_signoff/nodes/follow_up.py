@@ -20,12 +20,13 @@ from langgraph_signoff.nodes import messages
 from langgraph_signoff.nodes.checks import Graph, guards
 from langgraph_signoff.nodes.heart import CURRENT, Heart
 from langgraph_signoff.nodes.payload import tickets_of
+from langgraph_signoff.nodes.reversal import undo_id
 from langgraph_signoff.nodes.rollback import rollback
 from langgraph_signoff.nodes.schema import ToolSchema
 from langgraph_signoff.nodes.steps import Io, Steps, Work
 from langgraph_signoff.nodes.turn import Call, ticket_id
 from langgraph_signoff.policy.quoting import quote
-from langgraph_signoff.view import to_ticket
+from langgraph_signoff.view import secrets_of, to_ticket
 from langgraph_signoff.vocabulary import (
     Action,
     CurrentAction,
@@ -93,7 +94,7 @@ class FollowUps:
             return (yield from _undone(heart, audit, case))
         if tool is None:
             raise NotPossible(f"{name} is no tool")
-        return (yield from OutsideCall(heart, to_ticket(audit), tool).steps())
+        return (yield from OutsideCall(heart, audit, tool).steps())
 
     def _known(self, name: str) -> tuple[Heart, BaseTool | None] | None:
         for heart, names, tools in guards(self.graph):
@@ -111,20 +112,17 @@ def _waits(audit: Case, pause: GraphInterrupt) -> FollowUp:
 
 
 def _undone(heart: Heart, audit: Case, case: Case) -> Steps[FollowUp]:
-    try:
-        done = yield from rollback(heart, [case], admit=heart.rule)
-    except (GraphBubbleUp, SignoffError):
-        raise
-    except Exception as error:
-        raise NotPossible(f"its undo could not be called: {_short(error)}") from error
+    done = yield from rollback(heart, [case], admit=heart.rule)
     if case.id not in done.undone:
         raise NotPossible(done.left[0].why if done.left else f"it is {case.standing}")
-    return FollowUp(audit=audit.id, did="undo", tickets=(yield Io(partial(_undoings_of, heart, case))))
+    return FollowUp(audit=audit.id, did="undo", tickets=(yield Io(partial(_tries, heart, case))))
 
 
-def _undoings_of(heart: Heart, case: Case) -> tuple[str, ...]:
-    rows = heart.desk.ledger.find(Query(thread_id=case.opening["thread_id"], limit=1000))
-    return tuple(row.id for row in rows if row.message_id.startswith(json.dumps(["undo", case.id])[:-1]))
+def _tries(heart: Heart, case: Case) -> tuple[str, ...]:
+    tries: list[str] = []
+    while (id_ := undo_id(case, len(tries))) in heart.desk.ledger.rows([id_]):
+        tries.append(id_)
+    return tuple(tries)
 
 
 class OutsideCall:
@@ -132,8 +130,10 @@ class OutsideCall:
 
     note: Mapping[str, str] = {}
 
-    def __init__(self, heart: Heart, audit: Ticket, tool: BaseTool) -> None:
-        self.name, self._heart, self._audit, self._tool = tool.name, heart, audit, tool
+    def __init__(self, heart: Heart, audit: Case, tool: BaseTool) -> None:
+        self.name, self._heart, self._tool = tool.name, heart, tool
+        self._audit: Ticket = to_ticket(audit)
+        self._hidden = secrets_of(audit)
         self._schema = ToolSchema(tool)
         if self._schema.injected:
             raise NotPossible(f"{tool.name} needs the state of a run, and there is none")
@@ -178,6 +178,7 @@ class OutsideCall:
             resource=audit.resource,
             trigger=f"a flag on {audit.tool}, ticket {audit.about[:12]}",
             args_schema=self._schema.json_schema,
+            hidden=self._hidden,
         )
         return Call(action, ticket_id(audit.thread_id, proposal, action.digest), adjust=_outside)
 
