@@ -10,7 +10,7 @@ from typing import Any
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 
-from failures.world import Mode, World
+from failures.world import ONCE, SENT, Expect, Mode, World
 from langgraph_signoff.middleware import SignoffMiddleware
 from langgraph_signoff.testing import ScriptedModel
 
@@ -57,6 +57,13 @@ class Agency(World):
         told = self.told(thread)
         assert len({message.tool_call_id for message in told}) == len(told)
         return {message.tool_call_id: message.text for message in told}
+
+    def assert_asks_and_sends(self, *, standing: str = "executed", last: str = SENT) -> None:
+        """One question, one effect; and what the model was told of it."""
+        assert self.run().status == "pending_approval"
+        assert self.effects == []
+        assert self.approve_all().status == "completed"
+        self.assert_ends(Expect(ONCE, [standing], last))
 
     def standings(self, thread: str = "t") -> list[str]:
         """How every ticket stands, sorted."""

@@ -6,13 +6,17 @@ import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("calm", deadline=None)  # a busy machine is no mistake of the code
 settings.load_profile("calm")
+
+if TYPE_CHECKING:
+    from agents import Agency
+    from gates import Release
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,4 +50,32 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from serving import serving
 
     with serving(tmp_path_factory.mktemp("server")) as made:
+        yield made
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[Release]:
+    """A release that is sync: where the way makes no difference."""
+    from gates import Release
+
+    made = Release(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "async"])
+def firm(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Agency]:
+    """An agency in both ways."""
+    from agents import agency
+
+    with agency(tmp_path, is_async=request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def sync_firm(tmp_path: Path) -> Iterator[Agency]:
+    """One that is sync: where the way makes no difference."""
+    from agents import agency
+
+    with agency(tmp_path) as made:
         yield made

@@ -7,7 +7,7 @@ long as any sub-agent behind it would run tools ungated, and `gate.subagents([..
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -24,7 +24,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, create_react_agent
 from langgraph_supervisor import create_supervisor
 
-from agents import POLICY, Agency, agency
+from agents import POLICY, Agency
 from failures.crew import Scene
 from failures.worker import POLICY as SCENE_POLICY
 from failures.world import ONCE, Expect
@@ -40,20 +40,6 @@ pytestmark = [
 ]
 
 KINDS = ["general-purpose", "declared", "compiled", "graph", "fork", "compiled-fork"]
-
-
-@pytest.fixture(params=[False, True], ids=["sync", "async"])
-def firm(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Agency]:
-    """An agency in both ways."""
-    with agency(tmp_path, is_async=request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def sync_firm(tmp_path: Path) -> Iterator[Agency]:
-    """One where the way makes no difference."""
-    with agency(tmp_path) as made:
-        yield made
 
 
 def sends(messages: Sequence[Any]) -> Line:

@@ -21,7 +21,7 @@ from langgraph.store.memory import InMemoryStore
 from langgraph.types import CachePolicy, Command, RetryPolicy, Send, StreamWriter, interrupt
 from pydantic import BaseModel
 
-from failures.world import as_coroutine
+from failures.world import Torn, as_coroutine
 from gates import POLICY, WAYS, Release, State, action, told
 from langgraph_signoff import (
     Answer,
@@ -43,14 +43,6 @@ DEPLOYED = (["deploy 1.0"], ["executed"], ["deployed 1.0"])
 def release(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Release]:
     """A release in each of the three ways."""
     made = Release(tmp_path, request.param)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Iterator[Release]:
-    """A release that is sync: where the way makes no difference."""
-    made = Release(tmp_path)
     yield made
     made.close()
 
@@ -877,10 +869,6 @@ def test_a_node_that_fails_fails_the_run_and_is_not_run_again(release: Release) 
     assert release.resume().status == "completed"
     text = "deploy failed: ConnectionError('the host is gone'). It was tried once, as approved, and is not tried again."
     release.assert_ends(["deploy 1.0"], ["failed"], [text, "after"])
-
-
-class Torn(BaseException):
-    """What ends a process in the midst of its work, as far as a node can tell."""
 
 
 def _torn(release: Release, *, before: bool = False) -> Any:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.func import entrypoint, task
-from langgraph.types import CachePolicy, Command, RetryPolicy, interrupt
+from langgraph.types import CachePolicy, Command, interrupt
 
-from failures.world import Mode, World, as_coroutine
+from failures.world import THREE_TIMES, Mode, Torn, World, as_coroutine
 from langgraph_signoff import ActionRefused, Answer, GraphRefused, Happened, RepeatedKey, RevisionRefused
 
 POLICY = """
@@ -66,6 +66,14 @@ class Post(World):
 
         self.graph = entrypoint(checkpointer=self.saver, **options)(flow)
         return self.graph
+
+    def open_call(self, guarded: Any) -> None:
+        """A workflow that gives what one call gives."""
+
+        async def body(to: str) -> Any:
+            return await self.of(guarded(to))
+
+        self.open(body)
 
     async def of(self, call: Any) -> Any:
         """What a call gives, whether it is a future, a coroutine, or given already."""
@@ -409,10 +417,6 @@ def test_a_task_that_fails_is_not_run_again(post: Post) -> None:
     post.assert_ends(["send bob 5.0"], ["failed"], text)
 
 
-class Torn(BaseException):
-    """What ends a process in the midst of its work, as far as a task can tell."""
-
-
 # What is said of a task that was torn off, with which result: the effects, the standing, what the workflow returned.
 SAID: dict[str, tuple[str, Any, list[str], str, Any]] = {
     "happened, with a result": ("happened", {"id": 7}, [], "executed", {"id": 7}),
@@ -476,10 +480,7 @@ def test_a_task_that_pauses_itself_hears_its_own_answer(post: Post) -> None:
 
     guarded = post.guarded(send)
 
-    async def body(to: str) -> Any:
-        return await post.of(guarded(to))
-
-    post.open(body)
+    post.open_call(guarded)
     post.run("bob")
     run = post.say()
     assert (run.status, list(run.questions.values())) == ("waiting", ["where?"])
@@ -522,8 +523,7 @@ def test_a_retry_policy_tries_an_approved_task_once(tmp_path: Path) -> None:
         post.send(to)
         raise ValueError("boom")
 
-    again = RetryPolicy(max_attempts=3, initial_interval=0.01, jitter=False, retry_on=lambda error: True)
-    guarded = post.signoff.guarded()(task(retry_policy=again)(send))
+    guarded = post.signoff.guarded()(task(retry_policy=THREE_TIMES)(send))
 
     async def body(to: str) -> Any:
         try:
@@ -554,10 +554,7 @@ def test_a_timeout_leaves_a_running_task_in_doubt(tmp_path: Path, way: str, answ
     guard, limited = post.signoff.guarded(), task(timeout=0.5)
     guarded: Any = guard(limited(send)) if way == "around" else limited(guard(send))
 
-    async def body(to: str) -> Any:
-        return await guarded(to)
-
-    post.open(body)
+    post.open_call(guarded)
     post.run("bob")
     assert post.say().status == "failed"
     run = post.resume()
@@ -583,10 +580,7 @@ def test_a_task_can_read_what_it_runs_under(post: Post) -> None:
 
     guarded = post.guarded(send)
 
-    async def body(to: str) -> Any:
-        return await post.of(guarded(to))
-
-    post.open(body)
+    post.open_call(guarded)
     ticket = post.run("bob").tickets[0]
     assert post.say().status == "completed"
     assert seen == [(ticket.id, {"to": "bob"}, ("ana",))]
@@ -609,10 +603,7 @@ def test_a_task_keeps_its_name_its_words_and_what_langgraph_injects(post: Post) 
     if post.way == "direct":
         return  # only a task has things injected
 
-    async def body(to: str) -> Any:
-        return await post.of(guarded(to))
-
-    post.open(body)
+    post.open_call(guarded)
     post.run("bob")
     assert post.say().status == "completed"
     post.assert_ends(["send bob of t 5.0"], ["executed"], "sent 5.0 to bob of t")

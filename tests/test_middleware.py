@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +20,6 @@ from langgraph.types import Command, interrupt
 from langgraph_supervisor import create_supervisor
 
 from agents import POLICY, Agency, agency
-from failures.crew import Scene
 from failures.world import GO, ONCE, SEND, SENT, Expect, swapped
 from langgraph_signoff import Signoff, Unidentified
 from langgraph_signoff.middleware import SignoffMiddleware
@@ -29,20 +28,6 @@ from langgraph_signoff.testing import ScriptedModel
 from support import Clock
 
 MIXED = [("look", {"x": 1}), ("send", {"to": "bob"}), ("send", {"to": "eve"})]
-
-
-@pytest.fixture(params=[False, True], ids=["sync", "async"])
-def firm(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Agency]:
-    """An agency in both ways."""
-    with agency(tmp_path, is_async=request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def sync_firm(tmp_path: Path) -> Iterator[Agency]:
-    """One where the way makes no difference."""
-    with agency(tmp_path) as made:
-        yield made
 
 
 # What becomes of a call ----------------------------------------------------------------------------------------------------
@@ -187,9 +172,7 @@ def test_the_same_call_twice_under_two_ids_is_two_calls_and_under_one_id_it_is_o
 def test_a_call_without_an_id_is_asked_about_too(firm: Agency) -> None:
     """LangChain's own middleware refuses it in its per-call mode; the rest of an agent takes an empty one."""
     firm.hire([AIMessage("", tool_calls=[{"name": "send", "args": {"to": "bob"}, "id": ""}]), "done"])
-    assert firm.run().status == "pending_approval"
-    assert firm.approve_all().status == "completed"
-    firm.assert_ends(Expect(ONCE, ["executed"], SENT))
+    firm.assert_asks_and_sends()
 
 
 # Kinds of tools ------------------------------------------------------------------------------------------------------------
@@ -323,9 +306,7 @@ def test_a_tool_knows_under_which_approval_it_runs(firm: Agency) -> None:
 def test_a_sync_tool_of_an_async_agent_runs_behind_the_gate_too(tmp_path: Path) -> None:
     with agency(tmp_path, is_async=True) as firm:
         firm.hire([SEND, "done"], tools=[firm.tool("send", firm.send, as_async=False)])
-        assert firm.run().status == "pending_approval"
-        assert firm.approve_all().status == "completed"
-        firm.assert_ends(Expect(ONCE, ["executed"], SENT))
+        firm.assert_asks_and_sends()
 
 
 def test_a_tool_that_asks_itself_keeps_its_claim(firm: Agency) -> None:
@@ -481,16 +462,12 @@ def test_an_agent_in_a_graph_waits_and_goes_on_with_it(firm: Agency) -> None:
     builder.add_node("agent", agent)
     builder.add_edge(START, "agent")
     firm.graph = firm.compile(builder)
-    assert firm.run().status == "pending_approval"
-    assert firm.approve_all().status == "completed"
-    firm.assert_ends(Expect(ONCE, ["executed"], SENT))
+    firm.assert_asks_and_sends()
 
 
 def test_an_agent_into_which_gates_were_inserted_as_well_asks_once(firm: Agency) -> None:
     firm.graph = firm.signoff.insert(firm.hire([SEND, "done"]))
-    assert firm.run().status == "pending_approval"
-    assert firm.approve_all().status == "completed"
-    firm.assert_ends(Expect(ONCE, ["executed"], SENT))
+    firm.assert_asks_and_sends()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -558,44 +535,3 @@ def test_gated_tools_that_are_made_anew_for_each_call_are_forgotten_in_the_end(
     assert len(gates._made) == 20
     assert gates.tool(tools[-1]) is gates.tool(tools[-1])
     assert gates.tool(tools[0]).name == "t0"
-
-
-# Other processes -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-@pytest.mark.parametrize("moment", ["effect:before", "effect:after", "executed:before", "executed:after"])
-def test_a_process_killed_at_its_tool_leaves_one_effect_and_a_real_answer(
-    moment: str, is_async: bool, tmp_path: Path
-) -> None:
-    scene = Scene(tmp_path, door="agent", is_async=is_async)
-    assert scene.do("run").status == "pending_approval"
-    assert scene.effects() == []
-    scene.say("approve")
-    scene.do("resume", kill=moment)
-    ended = scene.do("resume")
-    doubts = [ticket for ticket in scene.tickets() if ticket.standing == "in_doubt"]
-    assert bool(doubts) == (moment != "executed:after")
-    assert ended.status == ("in_doubt" if doubts else "completed")
-    last = scene.finish()
-    assert len(scene.effects()) == 1
-    assert scene.standings() == ["executed"]
-    assert "bob" in last.answers[0][2]
-    scene.check(last)
-
-
-@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-@pytest.mark.parametrize("ops", [("resume", "resume"), ("knock", "knock")], ids="-".join)
-def test_two_processes_that_resume_at_once_run_the_tool_once(
-    ops: tuple[str, ...], is_async: bool, tmp_path: Path
-) -> None:
-    scene = Scene(tmp_path, door="agent", is_async=is_async, sleep=0.1)
-    scene.do("run")
-    scene.say("approve")
-    one, other = [process.wait() for process in [scene.start(op, barrier="gate") for op in ops]]
-    assert one.overlaps(other)
-    assert [one.raised, other.raised] == ["", ""]
-    assert len(scene.marks("entered")) == 1
-    last = scene.do("resume")
-    assert (last.status, last.did, len(scene.effects())) == ("completed", "nothing: it has finished", 1)
-    scene.check(last)

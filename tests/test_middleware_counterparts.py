@@ -15,8 +15,6 @@ tool's schema and the policy; a `when` that reads the graph's state: a rule read
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -27,7 +25,7 @@ from langchain_core.tools import InjectedToolCallId, StructuredTool
 from langgraph.types import Command
 from pydantic import AfterValidator
 
-from agents import Agency, agency
+from agents import Agency
 from failures.world import ONCE, SEND, SENT, Expect
 from langgraph_signoff import IncompleteDecision, NotWhatYouSaw, RevisionRefused, TicketClosed
 
@@ -43,13 +41,6 @@ tools:
   e: allow
 """
 FIVE = [(name, {"val": number}) for number, name in enumerate("abcde", 1)]
-
-
-@pytest.fixture(params=[False, True], ids=["sync", "async"])
-def firm(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Agency]:
-    """An agency in both ways."""
-    with agency(tmp_path, is_async=request.param) as made:
-        yield made
 
 
 def five(firm: Agency) -> list[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +49,6 @@ from langgraph_signoff import Run, UngatedCall
 from langgraph_signoff.testing import Line, ScriptedModel
 
 PLACES = ["before", "after"]
-
-
-@pytest.fixture(params=[False, True], ids=["sync", "async"])
-def firm(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Agency]:
-    """An agency in both ways."""
-    with agency(tmp_path, is_async=request.param) as made:
-        yield made
 
 
 # The neighbours ------------------------------------------------------------------------------------------------------------
@@ -393,9 +386,7 @@ def test_a_neighbour_that_calls_three_times_runs_it_once(firm: Agency, place: st
             return [await handler(request) for _ in range(3)][-1]
 
     firm.hire([SEND, "done"], **{place: [Thrice()]})
-    assert firm.run().status == "pending_approval"
-    assert firm.approve_all().status == "completed"
-    firm.assert_ends(Expect(ONCE, ["executed"], SENT))
+    firm.assert_asks_and_sends()
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -428,9 +419,7 @@ def test_a_decorated_function_is_a_neighbour_too(tmp_path: Path, place: str) -> 
             return message.model_copy(update={"content": message.text.upper()})
 
         firm.hire([SEND, "done"], **{place: [shouts]})
-        assert firm.run().status == "pending_approval"
-        assert firm.approve_all().status == "completed"
-        firm.assert_ends(Expect(ONCE, ["executed"], SENT.upper()))
+        firm.assert_asks_and_sends(last=SENT.upper())
 
 
 class Elsewhere(AgentMiddleware):
@@ -449,9 +438,7 @@ class Elsewhere(AgentMiddleware):
 def test_a_neighbour_may_take_the_call_to_a_thread_with_its_context(tmp_path: Path, place: str) -> None:
     with agency(tmp_path) as firm:
         firm.hire([SEND, "done"], **{place: [Elsewhere(ContextThreadPoolExecutor)]})
-        assert firm.run().status == "pending_approval"
-        assert firm.approve_all().status == "completed"
-        firm.assert_ends(Expect(ONCE, ["executed"], SENT))
+        firm.assert_asks_and_sends()
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -484,7 +471,5 @@ def test_all_neighbours_that_wrap_calls_at_once_change_nothing(tmp_path: Path) -
             before=[retry, *wrappers[:6]],
             after=[*wrappers[6:], error],
         )
-        assert firm.run().status == "pending_approval"
-        assert firm.approve_all().status == "completed"
-        firm.assert_ends(Expect(ONCE, ["failed"], "handled ConnectionError('broken')"))
+        firm.assert_asks_and_sends(standing="failed", last="handled ConnectionError('broken')")
         assert order == [f"w{number}" for number in range(12)] * 2

@@ -1,13 +1,32 @@
-"""What tries to break the five promises runs in four ways: sync and async, whole messages and one task per call."""
+"""What tries to break the five promises runs at every door, sync and async; the tool node also in all of its four ways."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from failures.crew import DOORS
 from failures.world import MODES, Mode, World
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "is_async" in metafunc.fixturenames and metafunc.config.getoption("--long"):
+        metafunc.parametrize("is_async", [False, True], ids=["sync", "async"])
+
+
+@pytest.fixture(params=DOORS)
+def door(request: pytest.FixtureRequest) -> str:
+    """Each place where the gate may stand in the processes of a story."""
+    return str(request.param)
+
+
+@pytest.fixture
+def is_async(rng: random.Random) -> bool:
+    """Whether the processes of a story are async; both with `--long`."""
+    return rng.choice([False, True])
 
 
 @pytest.fixture(params=MODES, ids=str)

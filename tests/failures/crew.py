@@ -19,8 +19,11 @@ from langgraph_signoff import Signoff
 from langgraph_signoff.ledger import Query
 from langgraph_signoff.vocabulary import Standing, Ticket
 
-from . import worker
+from . import guarded, worker
 from .worker import Job, read_lines
+
+DOORS = ("message", "send", "agent", *guarded.DOORS)
+"""Where the gate stands: in a tool node that gets a message, or a call; in an agent; before a node, by hand or by `insert`; around a task."""
 
 PATIENCE = 60.0  # seconds after which a process of a test counts as hung
 _numbers = itertools.count()
@@ -214,6 +217,9 @@ class Scene:
             signoff.close()
 
     def settle(self, ticket: Ticket, answer: str, result: Any = None) -> Ticket:
+        if result is not None and self.job.door in ("node", "inserted"):
+            place = [args["to"] for _, args in self.job.lines[0]].index(ticket.args["to"])
+            result = guarded.answer(result, f"call-0-{place}")
         signoff = self.signoff()
         try:
             return signoff.settle(ticket, answer, by="ana", result=result)

@@ -1,4 +1,4 @@
-"""The graphs of the failure suite whose risky step is no tool: a guarded node that is sent each call, and a guarded task."""
+"""The graphs of the failure suite whose risky step is no tool: a node that is sent each call, guarded by hand or by `insert`, and a task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from langgraph_signoff import ActionRefused, Signoff
 from langgraph_signoff.testing import ScriptedModel
 from langgraph_signoff.vocabulary import CurrentAction, Happened
 
-DOORS = ("node", "task")
+DOORS = ("node", "inserted", "task")
 
 
 def answer(text: Any, call_id: str = "call-0-0") -> dict[str, Any]:
@@ -28,7 +28,7 @@ def make_graph(door: str, lines: list[Any], send: Any, signoff: Signoff | None, 
     if door == "task":
         guard = signoff.guarded("send", key=_whom, verify=probe) if signoff else lambda bare: bare
         return _workflow(lines, guard(task(send)), saver, send)
-    return _graph(lines, send, signoff, probe and _as_update(probe), saver)
+    return _graph(door, lines, send, signoff, probe and _as_update(probe)).compile(checkpointer=saver)
 
 
 def _whom(to: str, amount: float = 5.0) -> Any:  # the task's own signature
@@ -43,7 +43,7 @@ def _as_update(probe: Callable[[CurrentAction], Any]) -> Callable[[CurrentAction
     return look
 
 
-def _graph(lines: list[Any], send: Any, signoff: Signoff | None, probe: Any, saver: Any) -> Any:
+def _graph(door: str, lines: list[Any], send: Any, signoff: Signoff | None, probe: Any) -> Any:
     model = ScriptedModel([line if isinstance(line, str) else [(n, args) for n, args in line] for line in lines])
 
     def agent(state: MessagesState) -> dict[str, Any]:
@@ -62,18 +62,19 @@ def _graph(lines: list[Any], send: Any, signoff: Signoff | None, probe: Any, sav
     def refused(given: Any, ticket: Any, text: str) -> dict[str, Any]:  # the shape of `refused`
         return {"messages": [ToolMessage(text, tool_call_id=given["call"]["id"], status="error")]}
 
+    def args(given: Any) -> Any:
+        return given["call"]["args"]
+
     node: Any = aact if _is_async(send) else act
-    if signoff:
-        node = signoff.gate(
-            "send",
-            action=lambda given: given["call"]["args"],
-            key=lambda given: [given["said"], given["call"]["id"]],
-            refused=refused,
-            verify=probe,
-        )(node)
+    if signoff and door == "node":
+        key = lambda given: [given["said"], given["call"]["id"]]  # noqa: E731  # the shape of `key`
+        node = signoff.gate("send", action=args, key=key, refused=refused, verify=probe)(node)
     builder = StateGraph(MessagesState).add_node("agent", agent).add_node("send", node)
     builder.add_edge(START, "agent").add_edge("send", "agent").add_conditional_edges("agent", each, ["send", END])
-    return builder.compile(checkpointer=saver)
+    if signoff and door == "inserted":
+        probes = {"send": probe} if probe else {}
+        return signoff.insert(builder, actions={"send": args}, refused={"send": refused}, verify=probes)
+    return builder
 
 
 def _workflow(lines: list[Any], send: Any, saver: Any, plain: Any) -> Any:

@@ -11,9 +11,7 @@ import pytest
 
 from langgraph_signoff import Standing, Ticket
 
-from .crew import Ended, Scene
-from .guarded import DOORS as PLAIN_DOORS
-from .test_gate_failures import GateScene
+from .crew import DOORS, Ended, Scene
 from .world import World
 
 AUDITED = """
@@ -25,7 +23,7 @@ nodes:
   send: {risk: {reversible: true}, otherwise: {then: audit, window: 2h}}
 """
 
-WAYS = [(door, is_async) for door in ("message", "send", "agent", *PLAIN_DOORS) for is_async in (False, True)]
+WAYS = [(door, is_async) for door in DOORS for is_async in (False, True)]
 
 # The outcome and its audit are one write: there is no moment between them.
 MOMENTS = {
@@ -66,8 +64,7 @@ def test_a_death_around_the_outcome_loses_no_audit_and_makes_no_second(
 ) -> None:
     for number, (door, is_async) in enumerate(WAYS if request.config.getoption("--long") else [rng.choice(WAYS)]):
         print(door, is_async)
-        kind = GateScene if door in PLAIN_DOORS else Scene
-        scene = kind(tmp_path / str(number), door=door, is_async=is_async, policy=AUDITED)
+        scene = Scene(tmp_path / str(number), door=door, is_async=is_async, policy=AUDITED)
         scene.do("run", kill=moment)
         assert len(audits(scene)) == (moment == "executed+opened:after")
         assert len(scene.effects()) == MOMENTS[moment.removesuffix(":after") if moment.startswith("opened") else moment]

@@ -11,7 +11,7 @@ import pytest
 from langchain_core.messages import ToolMessage
 from langgraph.types import Command, Send
 
-from failures.world import ONCE, SEND, Expect, World
+from failures.world import ONCE, SEND, Expect, Torn, World
 from langgraph_signoff import Answer
 from langgraph_signoff.nodes.messages import keep_error, keep_result
 
@@ -113,9 +113,6 @@ def test_a_person_may_be_faster_than_the_probe(world: World) -> None:
 
 
 def _in_doubt(world: World, probe: Any) -> Any:
-    class Torn(BaseException):
-        pass
-
     world.open([SEND, "done"], tools=[_sending(world, lambda _: _raise(Torn()))], verify={"send": probe})
     world.run()
     world.signoff.approve(world.signoff.pending()[0], by="ana")

@@ -9,7 +9,6 @@ import pytest
 
 from .crew import Scene
 
-MODES = [(door, is_async) for door in ("message", "send") for is_async in (False, True)]
 HOUR = 3600
 EXPIRED = ("expired", "nobody decided in time")
 LAPSED = ("lapsed", "its approval was not used in time")
@@ -38,7 +37,6 @@ def ends(scene: Scene, count: int, standing: str, gist: str) -> None:
     scene.check(last)
 
 
-@pytest.mark.parametrize(("door", "is_async"), MODES)
 @pytest.mark.parametrize("swept", [False, True], ids=["read", "expire"])
 def test_an_overdue_ticket_is_expired_and_the_run_goes_on(
     swept: bool, door: str, is_async: bool, tmp_path: Path
@@ -53,7 +51,6 @@ def test_an_overdue_ticket_is_expired_and_the_run_goes_on(
     ends(scene, 0, *EXPIRED)
 
 
-@pytest.mark.parametrize(("door", "is_async"), MODES)
 @pytest.mark.parametrize("swept", [False, True], ids=["read", "expire"])
 def test_an_approval_that_nobody_used_in_time_lapses(swept: bool, door: str, is_async: bool, tmp_path: Path) -> None:
     scene = paused(tmp_path, verdict="approve", door=door, is_async=is_async)
@@ -175,7 +172,6 @@ def test_a_dead_runner_is_found_dead_although_the_clock_has_jumped(jump: int, tm
 # In doubt, and nobody answers ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("door", "is_async"), MODES)
 def test_a_question_in_doubt_that_nobody_answers_wakes_the_thread_with_unknown(
     door: str, is_async: bool, tmp_path: Path
 ) -> None:

@@ -15,16 +15,16 @@ import pytest
 from langgraph.cache.memory import InMemoryCache
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
-from langgraph.types import CachePolicy, Command, RetryPolicy, Send, interrupt
+from langgraph.types import CachePolicy, Command, Send, interrupt
 
 from failures.test_forged_resumes import FORGED
+from failures.world import THREE_TIMES, Torn
 from gates import POLICY, Release, State, told
 from langgraph_signoff import ActionRefused, GraphRefused, RepeatedKey, Unidentified, UnknownQuestion
 
 EVIL = "6.6"
 DEPLOYED = (["deploy 1.0"], ["executed"], ["deployed 1.0"])
 REJECTED = "deploy was not run: rejected by ana. Do not propose the same call again unless the user asks for it."
-THREE_TIMES = RetryPolicy(max_attempts=3, initial_interval=0.01, jitter=False, retry_on=lambda error: True)
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -39,14 +39,6 @@ def release(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Release]
 def looped(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Release]:
     """A release that is driven by a loop."""
     made = Release(tmp_path, request.param)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Iterator[Release]:
-    """A release that is sync: where the way makes no difference."""
-    made = Release(tmp_path)
     yield made
     made.close()
 
@@ -526,26 +518,7 @@ def _cancelled(release: Release, rng: random.Random, thread: str) -> str:
     effect, update = f"deploy {thread}", {"log": [f"deployed {thread}"]}
     release.signoff.approve(release.start(thread=thread, version=thread).tickets[0], by="ana")
 
-    async def cut() -> None:
-        run = asyncio.create_task(release.signoff.aresume(release.graph, thread_id=thread))
-        await asyncio.sleep(rng.random() * 0.08)
-        run.cancel()
-        await asyncio.gather(run, return_exceptions=True)
-
-    release.wait(cut())
-    [ticket] = release.tickets(thread)
-    left = str(ticket.standing)
-    for _ in range(5):
-        run = release.resume(thread=thread)
-        if run.status == "completed":
-            break
-        if run.status == "in_doubt":
-            happened = effect in release.effects
-            answer = "happened" if happened else "did_not_happen"
-            release.signoff.settle(run.tickets[0], answer, by="ana", result=update if happened else None)
-    assert run.status == "completed"
-    assert release.effects.count(effect) == 1
-    assert [t.standing for t in release.tickets(thread)] == ["executed"]
+    left = release.cancelled(rng, effect, update, thread=thread)
     assert release.log(thread) == update["log"]
     return left
 
@@ -598,10 +571,6 @@ def test_what_is_ruled_once_stays_ruled(release: Release, verdict: str, new: str
 
 
 # A graph that is a node -----------------------------------------------------------------------------------------------------------
-
-
-class Torn(BaseException):
-    """What ends a process in the midst of its work, as far as a node can tell."""
 
 
 @pytest.mark.parametrize("answer", ["did_not_happen", "happened"])

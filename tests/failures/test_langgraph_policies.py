@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 from langgraph.cache.memory import InMemoryCache
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import CachePolicy, RetryPolicy
+from langgraph.types import CachePolicy
 
-from failures.world import GO, MODES, ONCE, SEND, SENT, Command, Expect, World, bare_agent
+from failures.world import GO, MODES, ONCE, SEND, SENT, THREE_TIMES, Command, Expect, World, bare_agent
 from langgraph_signoff import GraphRefused, StillRunning, Unidentified
 from langgraph_signoff.ledger import sqlite_file
 
-THREE_TIMES = RetryPolicy(max_attempts=3, initial_interval=0.01, jitter=False, retry_on=lambda error: True)
 TRIED_ONCE = "It was tried once, as approved, and is not tried again."
 CUT_OFF = "start bob"
 IDEMPOTENT = "version: 1\ntools: {send: {idempotent: true}}"
@@ -223,25 +222,7 @@ def _cancelled(world: World, rng: random.Random, as_async: bool, number: int) ->
     world.open([[("send", {"to": str(number)})], "done"], tools=[tool])
     world.signoff.approve(world.run(thread=thread).tickets[0], by="ana")
 
-    async def cut() -> None:
-        run = asyncio.create_task(world.signoff.aresume(world.graph, thread_id=thread))
-        await asyncio.sleep(rng.random() * 0.08)
-        run.cancel()
-        await asyncio.gather(run, return_exceptions=True)
-
-    world.wait(cut())
-    [ticket] = world.tickets(thread)
-    left = str(ticket.standing)
-    for _ in range(5):
-        run = world.resume(thread=thread)
-        if run.status == "completed":
-            break
-        if run.status == "in_doubt":
-            happened = effect in world.effects
-            world.signoff.settle(run.tickets[0], "happened" if happened else "did_not_happen", by="ana", result="sent")
-    assert run.status == "completed"
-    assert world.effects.count(effect) == 1
-    assert [t.standing for t in world.tickets(thread)] == ["executed"]
+    left = world.cancelled(rng, effect, "sent", thread=thread)
     assert "sent" in world.told(thread)[-1].text
     return left
 

@@ -374,7 +374,7 @@ def make_graph(job: Job, death: Death, signoff: Signoff, saver: Any) -> Any:
     """An agent that says its script, and its tools behind the gate that the job names."""
     tools = make_tools(job, death)
     probes, undo = {"send": make_probe(job)} if job.probe else None, {"send": make_undo(job, death)}
-    if job.door in ("node", "task"):
+    if job.door in ("node", "inserted", "task"):
         import guarded  # beside this file, which runs as a script
 
         send, probe = tools[0].coroutine or tools[0].func, make_probe(job) if job.probe else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine, Sequence
@@ -16,7 +17,7 @@ from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
-from langgraph.types import Command, interrupt
+from langgraph.types import Command, RetryPolicy, interrupt
 
 from langgraph_signoff import Policy, Run, Signoff, Ticket
 from langgraph_signoff.testing import Line, ScriptedModel
@@ -32,6 +33,11 @@ GO = {"messages": [("user", "go")]}
 SEND: Line = [("send", {"to": "bob", "amount": 5.0})]
 SENT = "sent 5.0 to bob"
 ONCE = ("send bob 5.0",)
+THREE_TIMES = RetryPolicy(max_attempts=3, initial_interval=0.01, jitter=False, retry_on=lambda error: True)
+
+
+class Torn(BaseException):
+    """What ends a process in the midst of its work, as far as the work can tell."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +201,29 @@ class World:
             self.signoff.approve(ticket, by="ana")
         return self.resume()
 
+    def cancelled(self, rng: random.Random, effect: str, result: Any, *, thread: str) -> str:
+        """Resumes a thread, cancels that at some moment, and sees it to its end; how its ticket was left."""
+
+        async def cut() -> None:
+            run = asyncio.create_task(self.signoff.aresume(self.graph, thread_id=thread))
+            await asyncio.sleep(rng.random() * 0.08)
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+
+        self.wait(cut())
+        [left] = [str(ticket.standing) for ticket in self.tickets(thread)]
+        run = self.resume(thread=thread)
+        for ticket in run.tickets if run.status == "in_doubt" else ():
+            if effect in self.effects:
+                self.signoff.settle(ticket, "happened", by="ana", result=result)
+            else:
+                self.signoff.settle(ticket, "did_not_happen", by="ana")
+            run = self.resume(thread=thread)
+        assert run.status == "completed"
+        assert self.effects.count(effect) == 1
+        assert [ticket.standing for ticket in self.tickets(thread)] == ["executed"]
+        return left
+
     def status(self, thread: str = "t") -> Run:
         """`Signoff.status`."""
         return self.signoff.status(self.graph, thread)
@@ -338,9 +367,11 @@ __all__ = [
     "POLICY",
     "SEND",
     "SENT",
+    "THREE_TIMES",
     "Command",
     "Expect",
     "Mode",
+    "Torn",
     "World",
     "bare_agent",
     "human",
