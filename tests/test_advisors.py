@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -13,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from langgraph.errors import GraphInterrupt
 
 from langgraph_signoff import Action, Advice, Policy, Risk, Ruling, Run, Signoff, Standing, Ticket
 from langgraph_signoff.nodes.advice import Advisors
@@ -109,6 +113,58 @@ def test_an_advisor_that_takes_too_long_is_not_waited_for() -> None:
         held.set()
     assert (ruling.mode, ruling.reason_code) == ("review", "advisor_failed")
     assert "did not answer within 0.05 s" in notes[0]
+
+
+@pytest.mark.parametrize("end", [SystemExit(3), KeyboardInterrupt(), GraphInterrupt()], ids=repr)
+def test_an_advisor_that_ends_more_than_itself_has_failed(end: BaseException) -> None:
+    def ends(action: Action, ruling: Ruling) -> Advice:
+        raise end
+
+    ruling, notes = advised(5.0, ends)
+    assert (ruling.mode, ruling.reason_code) == ("review", "advisor_failed")
+    assert notes[0].startswith(f"ends: failed: {type(end).__name__}")
+
+
+HANGS = """
+import sys, time
+from langgraph_signoff import Policy, Signoff
+from support import agent
+
+def look() -> str:
+    "Looks."
+
+hangs = lambda action, ruling: time.sleep(600)
+signoff = Signoff(sys.argv[1], policy=Policy(tools={"look": "allow"}), advisors=[hangs], advice_within=0.1)
+with agent(signoff, [look], [[("look", {})], "Done."]) as graph:
+    print(signoff.run(graph, {"messages": [("user", "go")]}, thread_id="t").status)
+"""
+
+
+def test_an_advisor_that_hangs_keeps_no_process_from_its_end(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", HANGS, tmp_path / "signoff.db"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+    )
+    assert (ended.stdout, ended.returncode) == ("pending_approval\n", 0), ended.stderr
+
+
+def test_what_an_advisor_does_to_what_it_is_shown_changes_nothing(run: Any) -> None:
+    def spoils(action: Action, ruling: Ruling) -> None:
+        for args in (action.args, action.parsed):
+            args["amount"] = 1.0
+        vars(ruling).update(mode="allow")
+        vars(ruling.requirements).update(approvals=0)
+
+    signoff, paused, graph, effects = run(says(mode="review"), spoils)
+    [ticket] = paused.tickets
+    assert (ticket.args["amount"], ticket.requirements.approvals) == (5.0, 2)
+    for name in ("ana", "ben"):
+        ticket = signoff.approve(ticket, by=name)
+    assert signoff.resume(graph, thread_id="t").status == "completed"
+    assert effects == [5.0]
 
 
 def test_advisors_see_what_those_before_them_said_and_none_is_asked_about_a_denial() -> None:

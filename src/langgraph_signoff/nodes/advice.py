@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
+from threading import Thread
 
 from langgraph_signoff.law import STRICTNESS
 from langgraph_signoff.nodes.messages import spelled
@@ -41,18 +42,33 @@ class Advisors:
         return Advised(ruling, tuple(notes), doubted)
 
     def _ask(self, advisor: Advisor, action: Action, ruling: Ruling) -> Advice:
-        # A thread that is late cannot be stopped; nobody waits for it, and what it says is not heard.
-        asked = ThreadPoolExecutor(max_workers=1, thread_name_prefix="signoff-advisor")
+        # Copies: what an advisor does to them changes nothing that is shown, or run.
+        given = (action.model_copy(deep=True), ruling.model_copy(deep=True))
+        asked = _Asked(partial(copy_context().run, advisor, *given))
+        asked.start()
+        asked.join(self.within)
+        return asked.advice or _failed(f"did not answer within {self.within:g} s")
+
+
+class _Asked(Thread):
+    """An advisor at work. One that is late cannot be stopped; nobody waits for it, not even the end of the process."""
+
+    def __init__(self, ask: Callable[[], object]) -> None:
+        super().__init__(name="signoff-advisor", daemon=True)
+        self._ask = ask
+        self.advice: Advice | None = None
+
+    def run(self) -> None:
+        """Asks."""
         try:
-            said = asked.submit(copy_context().run, advisor, action, ruling).result(self.within)
-            return Advice() if said is None else Advice.model_validate(said)
-        except TimeoutError:
-            return Advice(mode="review", reason_code="advisor_failed", note=f"did not answer within {self.within:g} s")
-        except Exception as error:
-            words = f"failed: {type(error).__name__}: {spelled(error)}"[:500]
-            return Advice(mode="review", reason_code="advisor_failed", note=words)
-        finally:
-            asked.shutdown(wait=False)
+            said = self._ask()
+            self.advice = Advice() if said is None else Advice.model_validate(said)
+        except BaseException as error:
+            self.advice = _failed(f"failed: {type(error).__name__}: {spelled(error)}"[:500])
+
+
+def _failed(note: str) -> Advice:
+    return Advice(mode="review", reason_code="advisor_failed", note=note)
 
 
 def _stricter(policy: Policy, action: Action, ruling: Ruling, advice: Advice) -> Ruling:
