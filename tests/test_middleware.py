@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -309,6 +312,36 @@ def test_a_sync_tool_of_an_async_agent_runs_behind_the_gate_too(tmp_path: Path) 
         firm.assert_asks_and_sends()
 
 
+@pytest.mark.parametrize("as_async", [False, True], ids=["in a thread", "on the loop"])
+def test_a_run_that_is_cancelled_at_any_moment_has_its_effect_once_in_the_end(
+    as_async: bool, rng: random.Random, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    def send(to: str) -> str:
+        """Sends."""
+        time.sleep(0.01)
+        firm.send(to)
+        time.sleep(0.01)
+        return "sent"
+
+    async def asend(to: str) -> str:
+        """Sends."""
+        await asyncio.sleep(0.01)
+        firm.send(to)
+        await asyncio.sleep(0.01)
+        return "sent"
+
+    left = []
+    with agency(tmp_path, is_async=True) as firm:
+        tool = firm.tool("send", asend if as_async else send, as_async=False)
+        for number in range(100 if request.config.getoption("--long") else 12):
+            thread = f"t{number}"
+            firm.hire([[("send", {"to": thread})], "done"], tools=[tool])
+            firm.signoff.approve(firm.run(thread=thread).tickets[0], by="ana")
+            left.append(firm.cancelled(rng, f"send {thread} 5.0", "sent", thread=thread))
+    assert set(left) <= {"approved", "running", "in_doubt", "executed"}
+    assert len(set(left)) >= 2, f"the moments differed: {left}"
+
+
 def test_a_tool_that_asks_itself_keeps_its_claim(firm: Agency) -> None:
     def send(to: str) -> str:
         """Sends."""
@@ -437,6 +470,16 @@ def test_a_raw_tool_in_a_request_made_anew_runs_behind_the_gate(firm: Agency, wa
     assert (firm.run().status, firm.effects) == ("pending_approval", [])
     assert firm.approve_all().status == "completed"
     firm.assert_ends(Expect(ONCE, ["executed"], SENT))
+
+
+def test_a_call_under_an_id_that_no_message_proposes_is_an_error_that_says_so(firm: Agency) -> None:
+    def remake(request: Any, _: Any) -> Any:
+        return request.override(tool_call={**request.tool_call, "id": "another"})
+
+    firm.hire([SEND, "done"], before=[Remakes(remake, None)])
+    with pytest.raises(Unidentified, match="send needs a ticket, but no message of the thread proposes it"):
+        firm.run()
+    assert firm.effects == []
 
 
 def test_an_outer_middleware_may_make_another_call_of_it(firm: Agency) -> None:

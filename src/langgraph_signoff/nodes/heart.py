@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -305,6 +306,9 @@ class Heart:
         elif is_invalid_resume(error):
             # The tool has paused itself and was answered badly: its question stands, and so does the claim.
             self.claims.suspend(case)
+        elif isinstance(error, CancelledError):
+            # So ends a called task whose run is cancelled: it was started, and how far it came nobody knows.
+            self.claims.doubt(case)
         else:
             self.claims.record(case, Standing.FAILED, messages.keep_error(error))
 

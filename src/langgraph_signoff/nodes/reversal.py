@@ -14,7 +14,7 @@ from langgraph.errors import GraphBubbleUp, ParentCommand
 from langgraph_signoff.canonical import digest, plain_json
 from langgraph_signoff.law import Case, permitted
 from langgraph_signoff.nodes import messages
-from langgraph_signoff.nodes.apart import apart
+from langgraph_signoff.nodes.apart import Apart
 from langgraph_signoff.nodes.gated_tool import GatedTool
 from langgraph_signoff.nodes.heart import CURRENT, Heart
 from langgraph_signoff.nodes.internals import can_call_tasks, skip_call
@@ -195,7 +195,7 @@ class Reversal:
         run, arun = self._both_ways({"name": self.name, "args": args, "id": self._call.id, "type": "tool_call"})
         if about and can_call_tasks(ensure_config()):
             # One that asks something itself must not get the answer that another one has got.
-            run, arun = apart(run, arun, about=about, keep=self._kept)
+            return Apart(run, arun, CURRENT, about, keep=self._kept)
         return Work(run, arun, CURRENT, about)
 
     def _both_ways(self, given: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[], Awaitable[Any]]]:
