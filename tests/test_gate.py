@@ -32,6 +32,7 @@ from langgraph_signoff import (
     RepeatedKey,
     RevisionRefused,
     TicketClosed,
+    UngatedCall,
     Unidentified,
 )
 from langgraph_signoff.masking import MASK
@@ -291,6 +292,22 @@ def test_a_state_of_another_kind_is_seen_by_the_action_and_the_node(release: Rel
     release.start()
     release.say()
     release.assert_ends(*DEPLOYED)
+
+
+def test_what_a_node_returns_to_be_run_in_its_place_runs_behind_its_gate(release: Release) -> None:
+    does = RunnableLambda(release.does())
+    release.open(node=release.step(lambda state: does), refused=told)
+    release.start()
+    assert release.say().status == "completed"
+    release.assert_ends(*DEPLOYED)
+    [entry] = [entry for entry in release.signoff.history(release.tickets()[0]) if entry.kind == "executed"]
+    assert "deployed 1.0" in str(entry.contents)
+
+
+def test_a_guarded_node_is_not_run_outside_of_a_graph(plain: Release) -> None:
+    with pytest.raises(UngatedCall, match="'deploy' is guarded and runs only inside a graph"):
+        plain.gated()({"version": "1.0"})
+    assert plain.effects == []
 
 
 # A graph that is a node ---------------------------------------------------------------------------------------------------------

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.func import entrypoint, task
-from langgraph.types import CachePolicy, Command, interrupt
+from langgraph.runtime import Runtime
+from langgraph.types import CachePolicy, Command, StreamWriter, interrupt
 
 from failures.world import THREE_TIMES, Mode, Torn, World, as_coroutine
-from langgraph_signoff import ActionRefused, Answer, GraphRefused, Happened, RepeatedKey, RevisionRefused
+from gates import Release
+from langgraph_signoff import ActionRefused, Answer, GraphRefused, Happened, RepeatedKey, RevisionRefused, UngatedCall
 
 POLICY = """
 version: 1
@@ -238,6 +240,49 @@ def test_an_action_of_its_own_is_what_is_ruled_and_cannot_be_edited(post: Post) 
         post.signoff.revise(ticket, by="ana", args={"letter": "EVE"})
     post.say()
     post.assert_ends(["send bob 5.0"], ["executed"], ["sent 5.0 to bob"])
+
+
+def test_what_langgraph_injects_is_no_part_of_the_action(tasks: Post) -> None:
+    def send(to: str, *, config: RunnableConfig, runtime: Runtime, writer: StreamWriter, amount: float = 5.0) -> str:
+        """Sends a letter."""
+        assert runtime.stream_writer
+        assert writer
+        return tasks.send(f"{to} of {config['configurable']['thread_id']}", amount)
+
+    tasks.open_call(tasks.guarded(send, key=lambda to, amount: [to, amount]))
+    [ticket] = tasks.run("bob").tickets
+    assert ticket.args == {"to": "bob", "amount": 5.0}
+    assert tasks.say("revise", args={"amount": 7.0}).status == "completed"
+    tasks.assert_ends(["send bob of t 7.0"], ["executed"], "sent 7.0 to bob of t")
+
+
+def test_an_argument_of_the_tasks_own_may_have_a_name_of_langgraphs(post: Post) -> None:
+    def send(config: dict[str, Any], writer: str) -> str:
+        """Sends a letter."""
+        return post.send(config["to"])
+
+    guarded = post.guarded(send)
+
+    async def body(to: str) -> Any:
+        return await post.of(guarded({"to": to}, writer="me"))
+
+    post.open(body)
+    assert post.run("bob").tickets[0].args == {"config": {"to": "bob"}, "writer": "me"}
+    assert post.say().status == "completed"
+    post.assert_ends(["send bob 5.0"], ["executed"], "sent 5.0 to bob")
+
+
+def test_a_task_that_has_no_name_is_given_one(plain: Release) -> None:
+    with pytest.raises(GraphRefused, match=r"has no name; give it one: guarded\('...'\)"):
+        plain.signoff.guarded()(functools.partial(print))
+
+
+def test_a_guarded_function_is_not_run_outside_of_a_workflow(plain: Release) -> None:
+    send = plain.signoff.guarded("send")(plain.send)
+    for call in (lambda: send("bob"), lambda: RunnableLambda(send).invoke("bob")):
+        with pytest.raises(UngatedCall, match="'send' is guarded and runs only inside a graph; let the graph run it"):
+            call()
+    assert plain.effects == []
 
 
 # Edits --------------------------------------------------------------------------------------------------------------------------

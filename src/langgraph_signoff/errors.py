@@ -61,7 +61,7 @@ class Unanswered(ActionRefused):
 
 
 class UngatedCall(SignoffError):
-    """A gated tool was invoked outside of its node: let the tool node run it."""
+    """A gated tool, a guarded node or a guarded task was called outside of its graph: let the graph run it."""
 
 
 class UnknownTicket(SignoffError):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from langgraph_signoff.errors import GraphRefused
 from langgraph_signoff.office import Office
 from langgraph_signoff.vocabulary import CurrentAction, Json, Probe, Rollback, Ticket, Undoing
 
@@ -140,15 +141,16 @@ class Gates(Office):
         `trusted`. `explain` says what has come of it.
         """
         from langgraph_signoff.nodes.gate import Gate
-        from langgraph_signoff.nodes.insertion import Insertion, state_without_messages
+        from langgraph_signoff.nodes.insertion import Insertion, state_in_short
 
-        heart = self.heart(verify, undo)
+        heart, guarded = self.heart(verify, undo), set[str]()
 
         def gate(name: str) -> Gate:
+            guarded.add(name)
             return Gate(
                 name,
                 heart,
-                (actions or {}).get(name, state_without_messages),
+                (actions or {}).get(name, state_in_short),
                 (keys or {}).get(name),
                 refused=(refused or {}).get(name, _no_update),
                 requester=self.requester,
@@ -158,7 +160,14 @@ class Gates(Office):
         def tool_node(tools: Sequence[Any], **own: Any) -> GatedToolNode:
             return self.tool_node(tools, verify=verify, undo=undo, **own, **options)
 
-        return Insertion(tool_node, gate, partial(self.policy.names, kind="node"), trusted).insert(graph)
+        is_named = partial(self.policy.names, kind="node")
+        gated = Insertion(tool_node, gate, is_named, trusted).insert(graph)
+        if unknown := sorted({*(actions or {}), *(keys or {}), *(refused or {})} - guarded):
+            raise GraphRefused(
+                f"actions=, keys= or refused= name {', '.join(unknown)}, and the graph has no such node that the policy "
+                "names under `nodes:`"
+            )
+        return gated
 
     def explain(self, graph: Any) -> str:
         """What of a graph is gated and what runs as it is, a line for each node; its subgraphs indented below it."""
@@ -178,19 +187,22 @@ class Gates(Office):
     ) -> Callable[[Any], Any]:
         """Guards a task of the Functional API: put it around `@task`, or around the function inside.
 
-        The action is the function's arguments, unless `action(*args, **kwargs)` says it otherwise; `key(*args, **kwargs)`
-        names this run within the thread. Raises ActionRefused in the task where it may not run.
+        The action is the arguments of the call, without what LangGraph injects, unless `action(*args, **kwargs)` says it
+        otherwise; `key(*args, **kwargs)` names this run within the thread. Raises ActionRefused in the task where it may not
+        run.
         """
         from langgraph_signoff.nodes.gate import Gate
-        from langgraph_signoff.nodes.guarding import guard_task, with_arguments
+        from langgraph_signoff.nodes.guarding import arguments, guard_task, of_call, with_arguments
 
         def guard(function: Any) -> Any:
-            own = name or function.__name__
+            own = name or getattr(function, "__name__", "")
+            if not own:
+                raise GraphRefused(f"{function!r} has no name; give it one: guarded('...')")
             gate = Gate(
                 own,
                 self.heart({own: verify} if verify else None, {own: undo} if undo else None),
-                (lambda given: action(*given.args, **given.kwargs)) if action else (lambda given: given.arguments),
-                (lambda given: key(*given.args, **given.kwargs)) if key else None,
+                of_call(action) if action else arguments,
+                of_call(key) if key else None,
                 apply=None if action else with_arguments,
                 requester=self.requester,
                 agent=agent,

@@ -18,10 +18,11 @@ from langgraph.runtime import get_runtime
 
 from langgraph_signoff.errors import GraphRefused
 from langgraph_signoff.nodes.closures import Gating, sub_agents
-from langgraph_signoff.nodes.gated_tool import PASSAGE, GatedTool, Passage, Stopped
+from langgraph_signoff.nodes.gated_tool import GatedTool, Passage, passing
 from langgraph_signoff.nodes.heart import Heart
-from langgraph_signoff.nodes.insertion import ungated
 from langgraph_signoff.nodes.messages import RecordedFailure
+from langgraph_signoff.nodes.reach import reached
+from langgraph_signoff.nodes.stopped import Stopped, unhandled
 from langgraph_signoff.nodes.turn import Setting, index_of, messages_of, proposing_message
 from langgraph_signoff.signoff import Signoff
 from langgraph_signoff.vocabulary import Probe, Undoing
@@ -91,35 +92,28 @@ class SignoffMiddleware(AgentMiddleware[Any, Any, Any], Gating):
             )
         if "runnable" in spec:
             graph = spec["runnable"]
-            return {**spec, "runnable": self._insert(graph) if next(ungated(graph), None) else graph}
+            found = next(reached(graph, is_named=partial(self.heart.policy.names, kind="node")), None)
+            return {**spec, "runnable": self._insert(graph) if found else graph}
         others = [one for one in spec.get("middleware", []) if one.name != self.name]
         return {**spec, "middleware": [*others, self]}
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Answer]) -> Answer:
         """Lets a call through, asks, or answers from the record."""
-        token = PASSAGE.set(self._passage(request))
-        try:
-            return handler(self._gates.request(request))
-        except RecordedFailure as failure:
-            return _told(failure, request.tool_call)
-        except Stopped as stopped:
-            raise _typed(stopped) from stopped.__cause__
-        finally:
-            PASSAGE.reset(token)
+        with unhandled(), passing(self._passage(request)):
+            try:
+                return handler(self._gates.request(request))
+            except RecordedFailure as failure:
+                return _told(failure, request.tool_call)
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Answer]]
     ) -> Answer:
         """The same for async."""
-        token = PASSAGE.set(self._passage(request))
-        try:
-            return await handler(self._gates.request(request))
-        except RecordedFailure as failure:
-            return _told(failure, request.tool_call)
-        except Stopped as stopped:
-            raise _typed(stopped) from stopped.__cause__
-        finally:
-            PASSAGE.reset(token)
+        with unhandled(), passing(self._passage(request)):
+            try:
+                return await handler(self._gates.request(request))
+            except RecordedFailure as failure:
+                return _told(failure, request.tool_call)
 
     def _passage(self, request: ToolCallRequest) -> Passage:
         messages = messages_of(request.state, "messages")
@@ -152,9 +146,21 @@ class _Gates:
 
     def _check(self, tool: BaseTool) -> None:
         try:
-            _refuse_ungated_subagents(tool, self._trusted)
+            self._refuse_ungated_subagents(tool)
         except GraphRefused as error:
             raise Stopped(error) from error
+
+    def _refuse_ungated_subagents(self, tool: BaseTool) -> None:
+        for name, graph in sub_agents(tool).items():
+            for found in (
+                reached(graph, is_named=partial(self._heart.policy.names, kind="node"))
+                if name not in self._trusted
+                else ()
+            ):
+                raise GraphRefused(
+                    f"the sub-agent {name!r} reaches {found}, which would run ungated; give create_deep_agent the "
+                    "subagents= that SignoffMiddleware.subagents([...]) returns, or name it in trusted="
+                )
 
 
 @dataclass
@@ -169,15 +175,6 @@ class _GatedRequest(ToolCallRequest):
         super().__setattr__(name, self.gates.tool(value) if is_late else value)
 
 
-def _refuse_ungated_subagents(tool: BaseTool, trusted: Collection[str]) -> None:
-    for name, graph in sub_agents(tool).items():
-        for found in ungated(graph) if name not in trusted else ():
-            raise GraphRefused(
-                f"the sub-agent {name!r} reaches {found}, which would run ungated; give create_deep_agent the "
-                "subagents= that SignoffMiddleware.subagents([...]) returns, or name it in trusted="
-            )
-
-
 def _with_call(messages: Sequence[BaseMessage], call_id: str | None) -> AIMessage | None:
     # An outer middleware may have made another call of it, under another name.
     for message in reversed(messages):
@@ -189,14 +186,3 @@ def _with_call(messages: Sequence[BaseMessage], call_id: str | None) -> AIMessag
 def _told(failure: RecordedFailure, call: ToolCall) -> ToolMessage:
     # The first time the error went through; raised again on every pass, it would keep the thread from ever finishing.
     return ToolMessage(failure.told(call["name"]), name=call["name"], tool_call_id=call["id"], status="error")
-
-
-def _typed(stopped: Stopped) -> Stopped:
-    """The same, which a caller can also catch as the error that it carries: no node of ours takes it out again."""
-    error = stopped.error
-    if isinstance(error, Stopped):
-        return error
-    kind = type(error)
-    typed: Stopped = type(kind.__name__, (Stopped, kind), {"__init__": Stopped.__init__})(error)
-    vars(typed).update(vars(error))
-    return typed

@@ -24,10 +24,10 @@ from langgraph_signoff.errors import (
 from langgraph_signoff.heads import Head, let_sleep, waits, withdraw_dropped
 from langgraph_signoff.law import Case
 from langgraph_signoff.nodes.checks import Graph, check
-from langgraph_signoff.nodes.gated_tool import Stopped
 from langgraph_signoff.nodes.internals import ends_unsaved, waits_for_unknown
 from langgraph_signoff.nodes.messages import spelled
 from langgraph_signoff.nodes.steps import Io, Sleep, Steps, adrive, drive
+from langgraph_signoff.nodes.stopped import Stopped
 from langgraph_signoff.render import counted
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Run, Standing

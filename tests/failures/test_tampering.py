@@ -267,7 +267,7 @@ def test_a_goto_with_a_call_that_nobody_proposed_is_an_error_with_a_way_back(
         world.signoff.approve(world.tickets()[0], by="ana")
         world.resume()
     effects = world.effects
-    with pytest.raises(Unidentified, match="no id"):
+    with pytest.raises(Unidentified, match="no message of the thread proposes it"):
         world.invoke(Command(goto=Send("tools", [NAMELESS[forgery](world)])))
     assert world.effects == effects
     world.update(None, config=before.config)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
-from langgraph.runtime import get_runtime
+from langgraph.runtime import Runtime, get_runtime
 
 from langgraph_signoff.canonical import digest
-from langgraph_signoff.errors import ActionRefused, RepeatedKey
+from langgraph_signoff.errors import ActionRefused, RepeatedKey, UngatedCall
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query
 from langgraph_signoff.nodes import visits
-from langgraph_signoff.nodes.apart import apart
+from langgraph_signoff.nodes.apart import Apart
 from langgraph_signoff.nodes.as_json import as_json, fields_of
 from langgraph_signoff.nodes.heart import BEGUN, CURRENT, Heart
 from langgraph_signoff.nodes.internals import can_call_tasks, skip_call
@@ -62,14 +64,14 @@ class Gate:
 
     def call(self, given: Any) -> Call:
         """The run that is about to begin, named by its key. Raises TypeError if its action is no object."""
-        config, messages = get_config(), messages_in(given)
+        config, runtime = _run_of(self.name)
         args = as_json(self.action(given))
         if not isinstance(args, dict):
             raise TypeError(f"the action of {self.name!r} must be a dict of what it is about to do, not {args!r}")
         thread_id, trouble = where_from(config)
         own = visits.place_of(config) if self.by_visit else self.key and as_json(self.key(given))
         key = json.dumps(["node", self.name, own], sort_keys=True)
-        turn, trigger = last_human(messages)
+        turn, trigger = last_human(messages_in(given))
         hash_ = digest(self.name, args)
         id_ = ticket_id(thread_id, key, hash_)
         action = Action(
@@ -84,7 +86,7 @@ class Gate:
             turn=turn or key,
             graph=graph_of(config),
             agent=self.agent,
-            requester=requester_of(config, get_runtime(), self.requester),
+            requester=requester_of(config, runtime, self.requester),
             resource=self.resource(given) if self.resource else None,
             trigger=self.trigger(given) if self.trigger else trigger,
             args_schema=_only(args),
@@ -180,8 +182,7 @@ class NodeDoor:
         run = functools.partial(self._body, given)
         if args is None or about is None or not self._is_apart():
             return Work(run, run, CURRENT, about)
-        called, acalled = apart(run, run, about=about, keep=self._kept)
-        return Work(called, acalled, CURRENT, about)
+        return Apart(run, run, CURRENT, about, keep=self._kept)
 
     def _is_apart(self) -> bool:
         return self._gate.is_shared and can_call_tasks(get_config())
@@ -213,6 +214,14 @@ class NodeDoor:
 
     def _check_visit(self, case: Case) -> None:
         self._gate.check_visit(case, self._call.action.visit)
+
+
+def _run_of(name: str) -> tuple[RunnableConfig, Runtime[Any]]:
+    with suppress(RuntimeError, KeyError):
+        config, runtime = get_config(), get_runtime()
+        if runtime:
+            return config, runtime
+    raise UngatedCall(f"{name!r} is guarded and runs only inside a graph; let the graph run it")
 
 
 def messages_in(given: Any) -> list[Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +14,6 @@ from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.config import get_config
-from langgraph.errors import GraphBubbleUp
 from langgraph.prebuilt.tool_node import TOOL_INVOCATION_ERROR_TEMPLATE
 from langgraph.types import Command
 from pydantic import ConfigDict, PrivateAttr, ValidationError
@@ -21,7 +21,7 @@ from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langgraph_signoff.errors import ActionRefused, SignoffError, UngatedCall
 from langgraph_signoff.law import Case
-from langgraph_signoff.nodes.apart import apart
+from langgraph_signoff.nodes.apart import Apart
 from langgraph_signoff.nodes.as_json import as_json
 from langgraph_signoff.nodes.heart import CURRENT, Heart
 from langgraph_signoff.nodes.internals import can_call_tasks, skip_call
@@ -29,6 +29,7 @@ from langgraph_signoff.nodes.messages import did_run, keep_result, with_note
 from langgraph_signoff.nodes.question_tool import misfit
 from langgraph_signoff.nodes.schema import Refused, ToolSchema
 from langgraph_signoff.nodes.steps import Work, adrive, drive
+from langgraph_signoff.nodes.stopped import Stopped
 from langgraph_signoff.nodes.turn import Call, Scene
 from langgraph_signoff.vocabulary import CurrentAction, Json
 
@@ -59,14 +60,6 @@ class Passage:
 
 
 PASSAGE: ContextVar[Passage | None] = ContextVar("signoff_passage", default=None)
-
-
-class Stopped(GraphBubbleUp):
-    """Carries an error of ours past error handlers that would make a message of it; the node takes it out again."""
-
-    def __init__(self, error: SignoffError) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 class GatedTool(BaseTool):
@@ -205,10 +198,8 @@ class _ToolDoor:
 
         if args is None or about is None or not self._is_shared():
             return Work(do, ado, CURRENT, about)
-        run, arun = apart(
-            lambda: do(_of_this_task(config)), lambda: ado(_of_this_task(config)), about=about, keep=self._kept
-        )
-        return Work(run, arun, CURRENT, about)
+        here = partial(_of_this_task, config)
+        return Apart(lambda: do(here()), lambda: ado(here()), CURRENT, about, keep=self._kept)
 
     def _is_shared(self) -> bool:
         passage = PASSAGE.get()
@@ -270,23 +261,11 @@ def _is_async(tool: BaseTool) -> bool:
     return type(tool)._arun is not BaseTool._arun
 
 
-def run_inside(passage: Passage, body: Callable[[], Any]) -> Any:
-    """Runs `body` with a passage set, and takes an error of ours out of its wrapping."""
+@contextmanager
+def passing(passage: Passage) -> Iterator[None]:
+    """What a gated tool finds when it is run within."""
     token = PASSAGE.set(passage)
     try:
-        return body()
-    except Stopped as stopped:
-        raise stopped.error from stopped.error.__cause__
-    finally:
-        PASSAGE.reset(token)
-
-
-async def arun_inside(passage: Passage, body: Callable[[], Awaitable[Any]]) -> Any:
-    """The same for async."""
-    token = PASSAGE.set(passage)
-    try:
-        return await body()
-    except Stopped as stopped:
-        raise stopped.error from stopped.error.__cause__
+        yield
     finally:
         PASSAGE.reset(token)

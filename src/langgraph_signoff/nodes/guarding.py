@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
@@ -11,12 +12,15 @@ from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.config import get_config
+from langgraph.runtime import Runtime
+from langgraph.store.base import BaseStore
 
 from langgraph_signoff.errors import GraphRefused
 from langgraph_signoff.nodes.as_json import as_json
 from langgraph_signoff.nodes.gate import Gate
-from langgraph_signoff.nodes.marks import MARK
+from langgraph_signoff.nodes.marks import BEHIND, MARK
 from langgraph_signoff.nodes.steps import adrive, drive
+from langgraph_signoff.nodes.stopped import unhandled
 from langgraph_signoff.vocabulary import Json
 
 
@@ -30,13 +34,24 @@ def guard_node(gate: Gate, node: Any) -> Any:
 
         @functools.wraps(shown)
         async def aguarded(state: Any, *more: Any, **injected: Any) -> Any:
-            return await adrive(gate.steps(state, lambda given: node(given, *more, **injected)))
+            async def body(given: Any) -> Any:
+                made = await node(given, *more, **injected)
+                return await made.ainvoke(given, get_config()) if isinstance(made, Runnable) else made
+
+            with unhandled():
+                return await adrive(gate.steps(state, body))
 
         return _marked(aguarded, gate, node)
 
     @functools.wraps(shown)
     def guarded(state: Any, *more: Any, **injected: Any) -> Any:
-        return drive(gate.steps(state, lambda given: node(given, *more, **injected)))
+        def body(given: Any) -> Any:
+            made = node(given, *more, **injected)
+            # LangGraph would run it after the node, where nothing guards it.
+            return made.invoke(given, get_config()) if isinstance(made, Runnable) else made
+
+        with unhandled():
+            return drive(gate.steps(state, body))
 
     return _marked(guarded, gate, node)
 
@@ -50,12 +65,15 @@ def _marked(guarded: Any, gate: Gate, node: Any) -> Any:
 def _guard_runnable(gate: Gate, node: Runnable[Any, Any]) -> Any:
     # The node stays in the closure, where LangGraph finds a subgraph.
     def guarded(state: Any) -> Any:
-        return drive(gate.steps(state, lambda given: node.invoke(given, get_config())))
+        with unhandled():
+            return drive(gate.steps(state, lambda given: node.invoke(given, get_config())))
 
     async def aguarded(state: Any) -> Any:
-        return await adrive(gate.steps(state, lambda given: node.ainvoke(given, get_config())))
+        with unhandled():
+            return await adrive(gate.steps(state, lambda given: node.ainvoke(given, get_config())))
 
     setattr(guarded, MARK, gate)
+    setattr(guarded, BEHIND, node)
     return RunnableLambda(guarded, aguarded, name=gate.name)
 
 
@@ -87,6 +105,27 @@ def _guard_function(gate: Gate, function: Any) -> Any:
         return drive(gate.steps(_bound(function, args, kwargs), _with(function)))
 
     return guarded
+
+
+def arguments(given: inspect.BoundArguments) -> dict[str, Any]:
+    """The arguments of a call by name, without what LangGraph injects: nobody has chosen it, and it is other on each pass."""
+    return {name: value for name, value in given.arguments.items() if not _is_injected(name, value)}
+
+
+def of_call(tell: Callable[..., Any]) -> Callable[[inspect.BoundArguments], Any]:
+    """What `tell` says of a call when it is given these arguments."""
+
+    def told(given: inspect.BoundArguments) -> Any:
+        called = inspect.BoundArguments(given.signature, OrderedDict(arguments(given)))
+        return tell(*called.args, **called.kwargs)
+
+    return told
+
+
+def _is_injected(name: str, value: Any) -> bool:
+    if name == "config":
+        return isinstance(value, dict) and "configurable" in value
+    return isinstance(value, Runtime | BaseStore) or (name == "writer" and callable(value))
 
 
 def with_arguments(given: inspect.BoundArguments, args: Mapping[str, Json]) -> inspect.BoundArguments:

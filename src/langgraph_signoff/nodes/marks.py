@@ -15,11 +15,24 @@ if TYPE_CHECKING:
 MARK = "signoff_gate"
 """The attribute of a guarded function that holds its gate."""
 
+BEHIND = "signoff_behind"
+"""The attribute of a guarded runnable that holds what it guards."""
+
 
 def gate_of(node: Any) -> Gate | None:
     """The gate of a guarded node, as it was given to a builder or as LangGraph has wrapped it."""
+    gate: Gate | None = _marked(node, MARK)
+    return gate
+
+
+def behind_gate(node: Any) -> Any:
+    """The runnable that a node guards; any other node itself."""
+    return _marked(node, BEHIND) or node
+
+
+def _marked(node: Any, mark: str) -> Any:
     parts = (node, getattr(node, "func", None), getattr(node, "afunc", None))
-    return next((getattr(part, MARK) for part in parts if hasattr(part, MARK)), None)
+    return next((getattr(part, mark) for part in parts if hasattr(part, mark)), None)
 
 
 def gates_around() -> Iterator[Gate]:

@@ -27,6 +27,7 @@ from langgraph_signoff.nodes.marks import MARK
 from langgraph_signoff.nodes.messages import RecordedFailure
 from langgraph_signoff.nodes.rollback import rollback, undone
 from langgraph_signoff.nodes.steps import Io, Steps, adrive, at_once, drive, in_time
+from langgraph_signoff.nodes.stopped import unhandled
 from langgraph_signoff.nodes.turn import Call, last_human, where_from
 from langgraph_signoff.view import hush_of, to_ticket
 from langgraph_signoff.vocabulary import Action, Json, Kind, Left, Rollback, Ruling, Standing
@@ -82,10 +83,12 @@ class OutcomeReview:
         approved = self._endings.approved or _nothing
 
         def review(state: Any) -> Any:
-            return drive(self._steps(state, lambda given: at_once(partial(approved, given))))
+            with unhandled():
+                return drive(self._steps(state, lambda given: at_once(partial(approved, given))))
 
         async def areview(state: Any) -> Any:
-            return await adrive(self._steps(state, lambda given: in_time(partial(approved, given))))
+            with unhandled():
+                return await adrive(self._steps(state, lambda given: in_time(partial(approved, given))))
 
         setattr(review, MARK, self._gate)
         return RunnableLambda(review, areview, name=self._gate.name)

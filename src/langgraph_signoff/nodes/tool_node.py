@@ -22,12 +22,13 @@ from langgraph.types import Send
 from pydantic import ValidationError
 from pydantic.v1 import ValidationError as ValidationErrorV1
 
-from langgraph_signoff.nodes.gated_tool import PASSAGE, GatedTool, Passage, arun_inside, run_inside
+from langgraph_signoff.nodes.gated_tool import PASSAGE, GatedTool, Passage, passing
 from langgraph_signoff.nodes.heart import Heart
 from langgraph_signoff.nodes.internals import can_call_tasks, room
 from langgraph_signoff.nodes.messages import RecordedFailure
 from langgraph_signoff.nodes.schema import Refused
 from langgraph_signoff.nodes.steps import adrive, drive
+from langgraph_signoff.nodes.stopped import Stopped, unhandled
 from langgraph_signoff.nodes.turn import (
     TAG,
     Call,
@@ -84,26 +85,40 @@ class GatedToolNode(ToolNode):
         return self._heart
 
     def _func(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
-        passage = self._passage(input, config, runtime)
-        run_inside(passage, partial(drive, self._heart.admit(passage.calls)))
-        passage = passage.admitted()
-        if self._may_share(passage, input, config):
-            run = partial(super()._func, input, config, runtime)
-            return self._finished(partial(run_inside, passage, run), input)
-        with room() as context:
-            futures = context.run(_started, self._bodies(input, passage, runtime))
-            return self._joined(_results(futures), input)
+        with unhandled():
+            passage = self._passage(input, config, runtime)
+            drive(self._heart.admit(passage.calls))
+            passage = passage.admitted()
+            if self._may_share(passage, input, config):
+                return self._inside(passage, input, config, runtime)
+            with room() as context:
+                futures = context.run(_started, self._bodies(input, passage, runtime))
+                return self._joined(_results(futures), input)
 
     async def _afunc(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
-        passage = self._passage(input, config, runtime)
-        await arun_inside(passage, partial(adrive, self._heart.admit(passage.calls)))
-        passage = passage.admitted()
-        if self._may_share(passage, input, config):
-            run = partial(super()._afunc, input, config, runtime)
-            return await self._afinished(partial(arun_inside, passage, run), input)
-        with room() as context:
-            futures = context.run(_started, self._abodies(input, passage, runtime))
-            return self._joined(await _aresults(futures), input)
+        with unhandled():
+            passage = self._passage(input, config, runtime)
+            await adrive(self._heart.admit(passage.calls))
+            passage = passage.admitted()
+            if self._may_share(passage, input, config):
+                return await self._ainside(passage, input, config, runtime)
+            with room() as context:
+                futures = context.run(_started, self._abodies(input, passage, runtime))
+                return self._joined(await _aresults(futures), input)
+
+    def _inside(self, passage: Passage, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
+        with passing(passage):
+            try:
+                return super()._func(input, config, runtime)
+            except RecordedFailure as failure:
+                return self._told(failure, input)
+
+    async def _ainside(self, passage: Passage, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
+        with passing(passage):
+            try:
+                return await super()._afunc(input, config, runtime)
+            except RecordedFailure as failure:
+                return self._told(failure, input)
 
     def _may_share(self, passage: Passage, input: Any, config: RunnableConfig) -> bool:
         # What pauses runs its siblings in the same task again. A wrapper may yet make a free call one that pauses.
@@ -141,8 +156,7 @@ class GatedToolNode(ToolNode):
         for name, one, alone in self._apart(input, passage):
 
             def body(one: Any = one, alone: Passage = alone) -> Any:
-                run = partial(super(GatedToolNode, self)._func, one, get_config(), runtime)
-                return self._finished(partial(run_inside, alone, run), one)
+                return self._inside(alone, one, get_config(), runtime)
 
             bodies.append((name, body))
         return bodies
@@ -154,23 +168,10 @@ class GatedToolNode(ToolNode):
         for name, one, alone in self._apart(input, passage):
 
             async def body(one: Any = one, alone: Passage = alone) -> Any:
-                run = partial(super(GatedToolNode, self)._afunc, one, get_config(), runtime)
-                return await self._afinished(partial(arun_inside, alone, run), one)
+                return await self._ainside(alone, one, get_config(), runtime)
 
             bodies.append((name, body))
         return bodies
-
-    def _finished(self, run: Callable[[], Any], input: Any) -> Any:
-        try:
-            return run()
-        except RecordedFailure as failure:
-            return self._told(failure, input)
-
-    async def _afinished(self, run: Callable[[], Awaitable[Any]], input: Any) -> Any:
-        try:
-            return await run()
-        except RecordedFailure as failure:
-            return self._told(failure, input)
 
     def _told(self, failure: RecordedFailure, input: Any) -> Any:
         # The first time the error went through; raised again on every pass, it would keep the thread from ever finishing.
@@ -234,7 +235,7 @@ async def _aresults(futures: Sequence[Any]) -> list[Any]:
 
 def _raise(errors: Sequence[Exception]) -> None:
     for error in errors:
-        if not isinstance(error, GraphBubbleUp):
+        if isinstance(error, Stopped) or not isinstance(error, GraphBubbleUp):
             raise error
     # The node shows what any of its calls waits for: LangGraph shows nothing of a called task.
     pauses = [pause for error in errors if isinstance(error, GraphInterrupt) for pause in error.args[0]]

@@ -108,7 +108,7 @@ class Scene:
             editable=schema.form is None,
         )
         siblings = tuple(c["name"] for c in self.message.tool_calls[:index]) if self.message else ()
-        trouble = self.trouble or ("" if message_id else _NO_MESSAGE_ID)
+        trouble = self.trouble or ("" if message_id else _NO_MESSAGE_ID if self.message else _NO_MESSAGE)
         return Call(action, ticket_id(self.thread_id, proposal, hash_), siblings, trouble=trouble)
 
 
@@ -142,6 +142,7 @@ class Setting:
         )
 
 
+_NO_MESSAGE = "no message of the thread proposes it; leave a call its id"
 _NO_MESSAGE_ID = "the message that proposes it has no id; keep messages in a channel with add_messages, which gives ids"
 
 
