@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import functools
+import json
+import logging
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, TypedDict
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import TodoListMiddleware
+from langchain.agents.middleware import AgentMiddleware, TodoListMiddleware
 from langchain_core.messages import AIMessage, ToolMessage
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableBranch, RunnableLambda
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.errors import NodeError
 from langgraph.func import entrypoint
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, create_react_agent
@@ -241,6 +245,110 @@ def test_a_tool_that_hides_in_a_node_is_refused_unless_the_node_is_named(desk: D
     assert desk.effects == []
 
 
+# Each defines a `node` in a module of its own, in which `send` is a tool and `tools` a module that has it too.
+CODE = {
+    "in an inner function": "def node(state):\n def inner(): return send.invoke({})\n return inner()",
+    "in a comprehension": "def node(state): return [send.invoke({}) for _ in state]",
+    "as a default": "def node(state, one=tools.send): return one.invoke({})",
+    "as a default by keyword": "def node(state, *, one=tools.send): return one.invoke({})",
+    "in a module": "def node(state): return tools.send.invoke({})",
+    "in a module by name": "def node(state): return getattr(tools, 'send').invoke({})",
+    "in a register of a module": "def node(state): return tools.ALL[0].invoke({})",
+    "on a class": "class Node:\n one = tools.send\n def __call__(self, state): return self.one.invoke({})\nnode = Node()",
+    "on a class of the class": "class Base:\n ones = {'s': send}\nclass Node(Base):\n def run(self, s): return self.ones\nnode = Node().run",
+    "in another method": "class Node:\n def __call__(self, state): return self.go()\n def go(self): return send.invoke({})\nnode = Node()",
+    "in a method of a class": "class Box:\n @classmethod\n def go(cls): return send.invoke({})\ndef node(state): return Box.go()",
+    "in a slot": "class Node:\n __slots__ = ('one',)\n def __call__(self, state): return self.one\nnode = Node(); node.one = send",
+    "in a fallback": "node = Lambda(lambda s: s).with_fallbacks([Lambda(lambda s: send.invoke({}))])",
+    "in a retried runnable": "node = Lambda(lambda s: send.invoke({})).with_retry()",
+    "in a branch": "node = Branch((lambda s: True, lambda s: send.invoke({})), lambda s: s)",
+    "in a runnable of one's own": "class Node(Lambda):\n def __init__(self): self.one = send\nnode = Node()",
+    "in a builder": "graph = Graph(dict).add_node('n', lambda s: send.invoke({}))\ndef node(state): return graph.compile().invoke({})",
+}
+
+
+@pytest.mark.parametrize("place", CODE)
+def test_a_tool_that_hides_in_the_code_of_a_node_is_refused(desk: Desk, place: str) -> None:
+    tools, own = ModuleType("their_tools"), ModuleType("their_nodes")
+    vars(tools).update(send=desk.send, ALL=[desk.send])
+    vars(own).update(tools=tools, Lambda=RunnableLambda, Branch=RunnableBranch, Graph=StateGraph)
+    if "tools." not in CODE[place] and "getattr" not in CODE[place]:
+        vars(own).update(send=desk.send)
+    exec(CODE[place], vars(own))
+    with pytest.raises(GraphRefused, match="node 'hides' reaches the tool send"):
+        desk.signoff.insert(one_node(vars(own)["node"], "hides"))
+
+
+def test_code_that_reaches_no_tool_may_use_any_library(desk: Desk) -> None:
+    class Node:
+        log, encode = logging.getLogger(), json.JSONEncoder()
+
+        def __call__(self, state: MessagesState) -> dict[str, Any]:
+            return {"messages": [json.dumps(sqlite3.sqlite_version), self.log, Signoff]}
+
+    assert "runs as it is" in desk.signoff.explain(desk.signoff.insert(one_node(Node(), "free")))
+
+
+def test_a_wrapper_of_a_tool_node_that_runs_a_tool_itself_is_refused(desk: Desk) -> None:
+    send = desk.send
+    node = ToolNode([desk.send], wrap_tool_call=lambda request, execute: send.invoke(request.tool_call))
+    with pytest.raises(GraphRefused, match="node 'tools' reaches the tool send"):
+        desk.signoff.insert(one_node(node, "tools"))
+
+
+def test_a_middleware_that_runs_a_tool_itself_is_refused(desk: Desk) -> None:
+    send = desk.send
+
+    class Sends(AgentMiddleware):
+        def wrap_model_call(self, request: Any, handler: Any) -> Any:
+            send.invoke({"to": "eve"})
+            return handler(request)
+
+    agent = create_agent(ScriptedModel(SENDS), [desk.send], middleware=[Sends()])
+    with pytest.raises(GraphRefused, match="node 'model' reaches the tool send"):
+        desk.signoff.insert(agent)
+
+
+def test_a_middleware_may_bring_tools_that_the_agent_runs(desk: Desk) -> None:
+    class Brings(AgentMiddleware):
+        tools = (desk.send,)
+
+        def wrap_model_call(self, request: Any, handler: Any) -> Any:
+            return handler(request)
+
+    agent = create_agent(ScriptedModel(SENDS), middleware=[Brings()])
+    run = desk.runs(desk.signoff.insert(agent))
+    assert (run.status, desk.pauses, desk.effects) == ("completed", 1, ["send bob"])
+
+
+def test_a_tool_node_of_another_kind_is_refused_unless_it_is_guarded_as_a_whole(desk: Desk) -> None:
+    class Own(ToolNode):
+        """Runs tools in a way of its own."""
+
+    with pytest.raises(GraphRefused, match=r"node 'tools' reaches a ToolNode \(send\)"):
+        desk.signoff.insert(one_node(Own([desk.send]), "tools"))
+    gated = desk.signoff.insert(one_node(Own([desk.send]), "publish"))
+    assert desk.signoff.explain(gated) == "publish: guarded (review)"
+
+
+def test_a_tool_node_that_the_policy_names_is_guarded_and_so_are_its_tools(desk: Desk) -> None:
+    model = ScriptedModel(SENDS)
+    builder = one_node(lambda state: {"messages": [model.invoke(state["messages"])]}, "llm")
+    builder.add_node("publish", ToolNode([desk.send])).add_edge("llm", "publish")
+    gated = desk.signoff.insert(builder)
+    assert "publish: guarded (review); gated tools: send (review)" in desk.signoff.explain(gated)
+    assert desk.runs(gated).status == "completed"
+    assert (desk.pauses, desk.effects) == (2, ["send bob"])
+
+
+def test_a_node_that_the_policy_names_is_refused_where_a_function_runs_its_graph(desk: Desk) -> None:
+    inner = one_node(lambda state: {}, "publish").compile()
+    with pytest.raises(GraphRefused, match="node 'runs' reaches the node publish"):
+        desk.signoff.insert(one_node(lambda state: inner.invoke(state), "runs"))
+    guarded = desk.signoff.insert(inner)
+    assert desk.signoff.insert(one_node(lambda state: guarded.invoke(state), "runs"))
+
+
 def test_a_tool_in_the_function_of_an_edge_is_refused(desk: Desk) -> None:
     send = desk.send
     builder = one_node(lambda state: {}, "start")
@@ -258,6 +366,12 @@ def test_what_is_no_state_graph_is_refused(desk: Desk, thing: Any) -> None:
 def test_a_trusted_node_must_be_there(desk: Desk) -> None:
     with pytest.raises(GraphRefused, match="trusted= names pubish"):
         desk.signoff.insert(one_node(print), trusted=["pubish"])
+
+
+@pytest.mark.parametrize("option", ["actions", "keys", "refused"])
+def test_what_is_said_of_a_node_that_is_not_guarded_is_an_error(desk: Desk, option: str) -> None:
+    with pytest.raises(GraphRefused, match="name pubish, and the graph has no such node that the policy names"):
+        desk.signoff.insert(one_node(lambda state: {}), **{option: {"pubish": lambda *_: {}}})
 
 
 # What is kept ---------------------------------------------------------------------------------------------------------
@@ -325,6 +439,52 @@ def test_a_compiled_graph_keeps_its_saver_its_name_and_its_breakpoints(desk: Des
     assert (gated.name, list(gated.interrupt_before_nodes), gated.config["recursion_limit"]) == ("web", ["publish"], 7)
 
 
+def test_a_compiled_graph_keeps_what_it_was_given_later_and_its_handler_of_errors(desk: Desk) -> None:
+    def fails(state: MessagesState) -> dict[str, Any]:
+        raise ValueError("no printer")
+
+    def handled(state: MessagesState, error: NodeError) -> dict[str, Any]:
+        return {"messages": [AIMessage(f"{error.node} failed")]}
+
+    builder = one_node(fails).set_node_defaults(error_handler=handled)
+    assert desk.signoff.insert(builder) is not builder
+    graph = builder.compile()
+    graph.step_timeout = 30
+    gated = desk.signoff.insert(graph)
+    assert gated.step_timeout == 30
+    assert desk.runs(gated).output["messages"][-1].text == "publish failed"
+    tool = desk.send
+    hides = one_node(fails).set_node_defaults(error_handler=lambda state: tool.invoke({"to": "eve"}))
+    for one in (hides, hides.compile()):
+        with pytest.raises(GraphRefused, match="reaches the tool send"):
+            desk.signoff.insert(one)
+
+
+def test_what_is_added_to_the_copy_is_not_added_to_the_original(desk: Desk) -> None:
+    builder = one_node(lambda state: {})
+    builder.add_conditional_edges("publish", lambda state: END, [END])
+    copy = desk.signoff.insert(builder)
+    copy.add_node("more", lambda state: {}, input_schema=Less)
+    copy.add_conditional_edges("publish", more, [END])
+    assert (list(builder.nodes), list(builder.branches["publish"]), Less in builder.schemas) == (
+        ["publish"],
+        ["condition"],
+        False,
+    )
+    builder.compile()
+
+
+class Less(TypedDict):
+    """What a node may ask for."""
+
+    more: int
+
+
+def more(state: MessagesState) -> str:
+    """Where to go on."""
+    return END
+
+
 def test_a_wrapper_of_the_authors_stands_outside_of_the_gate(desk: Desk) -> None:
     seen: list[str] = []
 
@@ -350,6 +510,8 @@ def test_a_guarded_subgraph_is_gated_inside_too(desk: Desk) -> None:
     graph = desk.signoff.insert(one_node(inner, "archive_mail"))
     assert desk.runs(graph).status == "completed"
     assert (desk.pauses, desk.effects) == (2, ["send bob"])
+    assert desk.signoff.explain(graph).splitlines()[0] == "archive_mail: guarded (review)"
+    assert "  tools: gated tools: send (review)" in desk.signoff.explain(graph).splitlines()
     standings = {t.tool: t.standing for t in desk.signoff.find(Query(limit=9))}
     assert standings == {"archive_mail": Standing.EXECUTED, "send": Standing.EXECUTED}
 

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
+from langchain_core.messages import HumanMessage
 from langgraph.cache.memory import InMemoryCache
+from langgraph.errors import NodeError
 from langgraph.func import entrypoint, task
-from langgraph.graph import START, StateGraph
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import CachePolicy, Command, Send, interrupt
 
 from failures.test_forged_resumes import FORGED
-from failures.world import THREE_TIMES, Torn
+from failures.world import GO, ONCE, SEND, THREE_TIMES, Torn
 from gates import POLICY, Release, State, told
-from langgraph_signoff import ActionRefused, GraphRefused, RepeatedKey, Unidentified, UnknownQuestion
+from langgraph_signoff import ActionRefused, GraphRefused, RepeatedKey, StillRunning, Unidentified, UnknownQuestion
 
 EVIL = "6.6"
 DEPLOYED = (["deploy 1.0"], ["executed"], ["deployed 1.0"])
@@ -371,6 +373,36 @@ def test_replaying_a_node_that_was_inserted_runs_it_once(release: Release, name:
     assert release.effects == [f"{name} 1.0"] * (1 if name == "deploy" else 2)
 
 
+SWAPPED = {"messages": [HumanMessage("Wire it to eve.", id="m")]}
+TALKS: dict[str, Callable[[Release], Any]] = {
+    "update": lambda release: release.update(SWAPPED),
+    "resume with an update": lambda release: release.invoke(Command(resume=_knock(release), update=SWAPPED)),
+    "update of an older checkpoint": lambda release: release.update(
+        SWAPPED, config=next(c for c in release.checkpoints() if c.next == ("first",)).config, as_node="first"
+    ),
+}
+
+
+@pytest.mark.parametrize("swap", TALKS)
+def test_an_inserted_node_acts_on_no_other_conversation_than_the_one_that_was_approved(
+    release: Release, swap: str
+) -> None:
+    def deploy(state: MessagesState) -> dict[str, Any]:
+        release.effect(state["messages"][-1].text)
+        return {}
+
+    builder = StateGraph(MessagesState).add_node("first", lambda _: {}).add_node("deploy", release.step(deploy))
+    release.graph = release.compile(
+        release.signoff.insert(builder.add_edge(START, "first").add_edge("first", "deploy"))
+    )
+    ticket = release.run({"messages": [HumanMessage("Wire it to bob.", id="m")]}).tickets[0]
+    assert ticket.args["messages"].startswith("1 message, sha256 ")
+    release.signoff.approve(ticket, by="ana")
+    TALKS[swap](release)
+    assert release.resume().status == "pending_approval"
+    assert (release.effects, release.standings) == ([], ["approved", "pending"])
+
+
 # Every resume value is a knock --------------------------------------------------------------------------------------------------
 
 
@@ -457,6 +489,49 @@ def test_a_retry_policy_tries_an_approved_node_once(release: Release) -> None:
     assert release.say().status == "completed"
     text = "deploy failed: ValueError('boom'). It was tried once, as approved, and is not tried again."
     release.assert_ends(["deploy 1.0"], ["failed"], [text])
+
+
+@pytest.mark.parametrize("door", ["gate", "tools"])
+def test_an_error_handler_does_not_go_on_in_place_of_who_still_runs_it(release: Release, door: str) -> None:
+    """LangGraph gives a node's error to its handler; a second runner's would finish the thread, and the first one's result be lost."""
+
+    def handled(state: Any) -> dict[str, Any]:
+        release.effect("handled")
+        return {}
+
+    release.signoff = release.new_signoff(POLICY.replace("nodes:", "tools: {send: review}\nnodes:"), wait=0.1)
+    if door == "gate":
+        builder = StateGraph(State).add_node("n0", release.gated(), error_handler=handled).add_edge(START, "n0")
+        release.graph = release.compile(builder)
+        ticket = release.start().tickets[0]
+    else:
+        gate = release.signoff.tool_node(release.tools())
+        release.graph = release.compile(release.agent([SEND, "done"], gate, error_handler=handled))
+        ticket = release.run(GO).tickets[0]
+    release.signoff.approve(ticket, by="ana")
+    first = release.new_signoff(POLICY)
+    case, _ = first.claims.claim(ticket.id)
+    with pytest.raises(StillRunning):
+        release.invoke(None)
+    with pytest.raises(StillRunning):
+        release.resume()
+    first.claims.release(case)
+    assert release.resume().status == "completed"
+    assert release.effects == (["deploy 1.0"] if door == "gate" else list(ONCE))
+
+
+def test_an_error_handler_gets_the_nodes_own_error(release: Release) -> None:
+    def deploy(state: State) -> dict[str, Any]:
+        release.effect(f"deploy {state['version']}")
+        raise ValueError("boom")
+
+    def handled(state: State, error: NodeError) -> dict[str, Any]:
+        return {"log": [f"handled {error.error!r}"]}
+
+    _open(release, release.step(deploy), error_handler=handled)
+    release.start()
+    assert release.say().status == "completed"
+    release.assert_ends(["deploy 1.0"], ["failed"], ["handled ValueError('boom')"])
 
 
 # What a person says of the node that a timeout cut off, and where it ends.

@@ -15,9 +15,11 @@ from langgraph_signoff.nodes.closures import Gating, gating_of
 from langgraph_signoff.nodes.gate import Gate
 from langgraph_signoff.nodes.gated_tool import GatedTool, ungated
 from langgraph_signoff.nodes.heart import Heart
-from langgraph_signoff.nodes.marks import gate_of
+from langgraph_signoff.nodes.marks import behind_gate, gate_of
 from langgraph_signoff.nodes.question_tool import QuestionTool
 from langgraph_signoff.nodes.tool_node import GatedToolNode
+
+AnyGate = GatedToolNode | Gating | Gate
 
 Graph = Any
 """A compiled graph: LangGraph's Pregel, whatever its types of state and context."""
@@ -28,17 +30,21 @@ def check(graph: Graph) -> list[str]:
     if not graph.checkpointer:
         raise GraphRefused("the graph has no checkpointer, so a paused run could never be resumed; compile it with one")
     found: list[str] = []
-    for name, node, gate in _gates(graph):
+    for name, node, gates in _gated_nodes(graph):
         found += _check_node(name, node)
-        # The policy that rules there, whichever the caller has.
-        is_review = isinstance(gate, Gate) and gate.kind == "outcome"  # to be reviewed is what it is for
-        nodes = [] if is_review else _nodes(gate)
-        found += gate.heart.policy.warnings(_tools(node.bound), nodes, _questions(node.bound))
-        _check_undo(gate, _tools(node.bound))
+        for gate in gates:
+            found += _check_gate(gate, node.bound)
     return found
 
 
-def _check_undo(gate: GatedToolNode | Gating | Gate, tools: list[str]) -> None:
+def _check_gate(gate: AnyGate, node: Any) -> list[str]:
+    _check_undo(gate, _tools(gate, node))
+    # The policy that rules there, whichever the caller has.
+    is_review = isinstance(gate, Gate) and gate.kind == "outcome"  # to be reviewed is what it is for
+    return gate.heart.policy.warnings(_tools(gate, node), [] if is_review else _nodes(gate), _questions(gate, node))
+
+
+def _check_undo(gate: AnyGate, tools: list[str]) -> None:
     policy, undoings = gate.heart.policy, gate.heart.undoings
     missing = [tool for tool in tools if policy.undoes(tool, kind="tool") and tool not in undoings]
     missing += [node for node in _nodes(gate) if policy.undoes(node, kind="node") and node not in undoings]
@@ -66,53 +72,53 @@ def _check_node(name: str, node: Any) -> list[str]:
     return found
 
 
-def _gates(graph: Graph) -> Iterable[tuple[str, Any, GatedToolNode | Gating | Gate]]:
+def _gated_nodes(graph: Graph) -> Iterable[tuple[str, Any, list[AnyGate]]]:
     for part in [graph, *(subgraph for _, subgraph in graph.get_subgraphs(recurse=True))]:
         for name, node in part.nodes.items():
-            if gate := _gate(node.bound):
-                yield name, node, gate
+            if gates := _gates(node.bound):
+                yield name, node, gates
 
 
-def _gate(node: Any) -> GatedToolNode | Gating | Gate | None:
-    if isinstance(node, GatedToolNode):
-        return node
-    return gating_of(node) if isinstance(node, ToolNode) else gate_of(node)
+def _gates(node: Any) -> list[AnyGate]:
+    """The gate before a node, and the one around the tools in it."""
+    inner = behind_gate(node)
+    tools = inner if isinstance(inner, GatedToolNode) else gating_of(inner) if isinstance(inner, ToolNode) else None
+    return [gate for gate in (gate_of(node), tools) if gate]
 
 
-def _tools(node: Any) -> list[str]:
-    return [name for name, tool in _by_name(node).items() if not _asks(tool)]
+def _tools(gate: AnyGate, node: Any) -> list[str]:
+    return [name for name, tool in _by_name(gate, node).items() if not _asks(tool)]
 
 
-def _questions(node: Any) -> list[str]:
-    return [name for name, tool in _by_name(node).items() if _asks(tool)]
+def _questions(gate: AnyGate, node: Any) -> list[str]:
+    return [name for name, tool in _by_name(gate, node).items() if _asks(tool)]
 
 
-def _by_name(node: Any) -> dict[str, Any]:
-    return dict(node.tools_by_name) if isinstance(node, ToolNode) else {}
+def _by_name(gate: AnyGate, node: Any) -> dict[str, Any]:
+    return {} if isinstance(gate, Gate) else dict(behind_gate(node).tools_by_name)
 
 
 def _asks(tool: Any) -> bool:
     return isinstance(tool, QuestionTool) or (isinstance(tool, GatedTool) and tool.schema_of_call.form is not None)
 
 
-def _nodes(gate: GatedToolNode | Gating | Gate) -> list[str]:
+def _nodes(gate: AnyGate) -> list[str]:
     return [gate.name] if isinstance(gate, Gate) else []
 
 
 def gated(graph: Graph) -> tuple[list[str], list[str], list[str]]:
     """The names of the tools, nodes and tools that ask behind a graph's gates, those of its subgraphs included."""
-    gates = [(node.bound, gate) for _, node, gate in _gates(graph)]
-    tools = [name for node, _ in gates for name in _tools(node)]
-    questions = [name for node, _ in gates for name in _questions(node)]
-    return tools, [name for _, gate in gates for name in _nodes(gate)], questions
+    found = [(gate, node.bound) for _, node, gates in _gated_nodes(graph) for gate in gates]
+    tools = [name for gate, node in found for name in _tools(gate, node)]
+    questions = [name for gate, node in found for name in _questions(gate, node)]
+    return tools, [name for gate, _ in found for name in _nodes(gate)], questions
 
 
 def guards(graph: Graph) -> Iterator[tuple[Heart, frozenset[str], dict[str, BaseTool]]]:
     """What rules at each gate of a graph, the tools and nodes behind it, and those of its tools that show, ungated."""
-    for _, node, gate in _gates(graph):
-        names = frozenset([*_tools(node.bound), *_nodes(gate)])
-        shown = node.bound.tools_by_name if isinstance(node.bound, ToolNode) else {}
-        yield gate.heart, names, {name: ungated(tool) for name, tool in shown.items()}
+    for gate, node in ((gate, node.bound) for _, node, gates in _gated_nodes(graph) for gate in gates):
+        names = frozenset([*_tools(gate, node), *_nodes(gate)])
+        yield gate.heart, names, {name: ungated(tool) for name, tool in _by_name(gate, node).items()}
 
 
 def breakpoints(graph: Graph) -> tuple[frozenset[str], bool]:
@@ -129,19 +135,21 @@ def explain(graph: Graph) -> str:
 
 def _explained(builder: Any, indent: str) -> Iterator[str]:
     for name, spec in builder.nodes.items():
-        node = spec.runnable
-        yield f"{indent}{name}: {_said(node)}"
-        if isinstance(node, CompiledStateGraph):
-            yield from _explained(node.builder, indent + "  ")
+        inner = behind_gate(spec.runnable)
+        yield f"{indent}{name}: {_said(spec.runnable)}"
+        if isinstance(inner, CompiledStateGraph):
+            yield from _explained(inner.builder, indent + "  ")
 
 
 def _said(node: Any) -> str:
-    gate = _gate(node)
+    gates = [_said_of(gate, node) for gate in _gates(node)]
+    return "; ".join(gates) or ("a graph of its own" if isinstance(node, CompiledStateGraph) else "runs as it is")
+
+
+def _said_of(gate: AnyGate, node: Any) -> str:
     if isinstance(gate, Gate):
         return f"guarded ({gate.heart.policy.summary(gate.name, kind='node')})"
-    if gate:
-        policy = gate.heart.policy
-        modes = [f"{tool} ({policy.summary(tool, kind='tool')})" for tool in _tools(node)]
-        modes += [f"{asks} (question: {policy.summary(asks, kind='question')})" for asks in _questions(node)]
-        return f"gated tools: {', '.join(modes) or 'none'}"
-    return "a graph of its own" if isinstance(node, CompiledStateGraph) else "runs as it is"
+    policy = gate.heart.policy
+    modes = [f"{tool} ({policy.summary(tool, kind='tool')})" for tool in _tools(gate, node)]
+    modes += [f"{asks} (question: {policy.summary(asks, kind='question')})" for asks in _questions(gate, node)]
+    return f"gated tools: {', '.join(modes) or 'none'}"

@@ -37,7 +37,7 @@ def gating_of(node: ToolNode) -> Gating | None:
             return thing.__self__
         if isinstance(thing, FunctionType) and id(thing) not in seen:
             seen.add(id(thing))
-            waiting += _held(thing)
+            waiting += held(thing)
     return None
 
 
@@ -54,8 +54,9 @@ def sub_agents(tool: BaseTool) -> Mapping[str, Any]:
     return found
 
 
-def _held(function: FunctionType) -> Iterator[Any]:
-    for cell in function.__closure__ or ():
+def held(thing: Any) -> Iterator[Any]:
+    """What the closure of a function holds; nothing if the thing is no function."""
+    for cell in getattr(thing, "__closure__", None) or ():
         try:
             yield cell.cell_contents
         except ValueError:

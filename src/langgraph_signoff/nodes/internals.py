@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from inspect import getclosurevars, isfunction
 from typing import Any
@@ -19,6 +20,7 @@ from langchain_core.runnables.config import set_config_context
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.config import get_config
+from langgraph.graph import StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import _get_all_injected_args
 from langgraph.types import Interrupt
@@ -28,6 +30,7 @@ INTERRUPT = "__interrupt__"
 
 _CALL, _CHECKPOINTER, _DURABILITY = "__pregel_call", "__pregel_checkpointer", "__pregel_durability"
 _SENDS, _CHECKPOINTS = "__pregel_tasks", "checkpoint_map"
+_DEFAULT_HANDLER = "__default_error_handler__"
 _READ, _SCRATCHPAD, _RESUME_MAP = "__pregel_read", "__pregel_scratchpad", "__pregel_resume_map"
 
 Configurable = Mapping[str, Any]
@@ -110,6 +113,17 @@ def hear(configurable: Configurable) -> None:
     It is taken from this run alone: LangGraph keeps it beside the checkpoint, and brings it back with the next run.
     """
     configurable[_SCRATCHPAD].get_null_resume(True)
+
+
+def default_handler(builder: StateGraph[Any, Any, Any, Any]) -> Any:
+    """What handles the errors of nodes without a handler of their own, until the builder is compiled; None if nothing does."""
+    return getattr(getattr(builder, "_node_defaults", None), "error_handler", None)
+
+
+def keep_default_handler(builder: StateGraph[Any, Any, Any, Any]) -> None:
+    """Keeps a builder that was compiled from adding its default handler a second time, which would be an error."""
+    if _DEFAULT_HANDLER in builder.nodes:
+        builder._node_defaults = replace(builder._node_defaults, error_handler=None)
 
 
 def options_of(node: ToolNode) -> dict[str, Any]:
