@@ -330,6 +330,12 @@ def test_a_plan_permits_nothing_before_it_is_approved_and_announced() -> None:
     assert story.announce().propose(call) == 1
 
 
+def test_a_plan_that_nobody_has_approved_permits_nothing_whatever_its_entries_say() -> None:
+    story = Story.of({"steps": [{"tool": "a", "args": {"x": 1}}]}, mode="allow", once=True).announce()
+    assert story.case.standing is Standing.EXECUTED
+    assert story.propose(("a", {"x": 1})) is None
+
+
 @settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 90))
 def test_a_plan_holds_from_its_approval_for_as_long_as_it_says_and_the_policy_lets_it(

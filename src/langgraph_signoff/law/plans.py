@@ -230,8 +230,8 @@ def until(case: Case) -> datetime | None:
 
 
 def stands(case: Case) -> bool:
-    """Whether calls may run on a plan, at the instant of the fold."""
-    return case.standing is Standing.EXECUTED and not case.ended and plan_of(case) is not None
+    """Whether calls may run on a plan, at the instant of the fold: people have approved it, and it has not ended."""
+    return case.standing is Standing.EXECUTED and not case.ended and until(case) is not None
 
 
 def step_for(
