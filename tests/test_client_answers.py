@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from langgraph_signoff import (
     AnswerRefused,
     DecisionRefused,
     IncompleteDecision,
+    NotAllowedToDecide,
     NotWhatYouSaw,
     Policy,
     RevisionRefused,
@@ -28,6 +30,7 @@ from langgraph_signoff.nodes.payload import KEY, halt_pause, is_pause, pause, pa
 from langgraph_signoff.runs import KNOCK
 from langgraph_signoff.server.answers import answers, gone, knocked, replies
 from langgraph_signoff.server.handler import fits
+from langgraph_signoff.vocabulary import Reply
 from support import NOW, json_values, open_ticket
 
 SCHEMA = {"type": "object", "properties": {"to": {"type": "string"}, "amount": {"type": "number"}}}
@@ -242,6 +245,29 @@ def test_several_decisions_are_taken_together_or_not_at_all(signoff: Signoff) ->
         assert len(signoff.history(asked.tickets[0])) == 1
 
 
+def test_answers_that_come_at_once_are_each_on_record_whole_or_not_at_all(path: Path) -> None:
+    policy = Policy(tools={"send": "review"})
+    doors = [Signoff(path, policy=policy) for _ in range(4)]
+    for _ in range(10):
+        one, two, three = (open_ticket(doors[0], args_schema=SCHEMA) for _ in range(3))
+        pairs = [(one, two), (two, three), (three, one), (three, two)]
+
+        def take(door: Signoff, by: str, pair: Any) -> bool:
+            said = [Reply(ticket_id=t.id, says=Verdict.APPROVE, digest=t.digest, generation=1) for t in pair]
+            try:
+                return bool(door.take(said, by=by))
+            except TicketClosed:
+                return False
+
+        with ThreadPoolExecutor(4) as pool:
+            taken = list(pool.map(take, doors, "abcd", pairs))
+        decided = {t.id: [d.by for d in doors[0].ticket(t.id).decisions] for t in (one, two, three)}
+        for by, pair, is_taken in zip("abcd", pairs, taken, strict=True):
+            assert [decided[t.id].count(by) for t in pair] == [int(is_taken)] * 2
+        assert sum(taken) == 1
+    assert doors[0].verify().is_whole
+
+
 def test_a_ticket_that_was_changed_since_the_pause_showed_it_takes_no_answer_from_there(signoff: Signoff) -> None:
     asked = Asked(signoff, "langchain", BOB, approvals=2)
     signoff.revise(asked.tickets[0], by="cem", args={"amount": 5000})
@@ -251,6 +277,33 @@ def test_a_ticket_that_was_changed_since_the_pause_showed_it_takes_no_answer_fro
     assert back.digest == asked.tickets[0].digest
     with pytest.raises(NotWhatYouSaw):
         asked.takes(decisions({"type": "approve"}))
+
+
+def test_a_plain_approval_of_what_was_changed_while_it_waited_must_say_what_was_seen(signoff: Signoff) -> None:
+    asked = Asked(signoff, "langchain", BOB, approvals=3)
+    signoff.revise(asked.tickets[0], by="cem", args={"amount": 5000})
+    value = pause([signoff.desk.case(asked.tickets[0].id)])
+    seen = {"type": "approve", "args": {"action": "send", "args": {**BOB, "amount": 5000}}}
+    with pytest.raises(NotWhatYouSaw, match="in which form you saw it"):
+        replies(pause_id(value), value, decisions({"type": "approve"}), by_id=False)
+    for answer, by_id in (({"type": "approve"}, True), (seen, False), ({"type": "reject"}, False)):
+        assert replies(pause_id(value), value, decisions(answer), by_id=by_id)
+
+
+def test_a_name_that_only_looks_like_another_is_somebody_else(path: Path) -> None:
+    signoff = Signoff(path, policy=Policy(people={"ana": {}}))
+    with pytest.raises(NotAllowedToDecide):
+        Asked(signoff, "langchain", BOB).takes(decisions({"type": "approve"}), by="ana ")
+
+
+@pytest.mark.parametrize("depth", [500, 100_000])
+def test_an_answer_that_is_nested_without_end_is_refused(depth: int, signoff: Signoff) -> None:
+    nested: Any = None
+    for _ in range(depth):
+        nested = [nested]
+    for answer in (nested, {"decisions": nested}, decisions({"type": nested}), decisions(edit(to=nested, amount=1))):
+        with pytest.raises(DecisionRefused):
+            Asked(signoff, "langchain", BOB).takes(answer)
 
 
 def test_a_pause_has_another_id_as_soon_as_it_shows_something_else(signoff: Signoff) -> None:

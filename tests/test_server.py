@@ -109,6 +109,25 @@ def test_agent_chat_ui_answers_one_of_several_pauses_by_its_id(server: Server) -
     assert [server.count(f"send chat-{n}") for n in (7, 8)] == [1, 1]
 
 
+def test_agent_chat_ui_answers_a_question_of_the_agent(server: Server) -> None:
+    thread = server.thread([("clerk", {"question": "It fits no template. What now?"})])
+    assert "What now?" in thread.pause["action_requests"][0]["description"]
+    status, words = thread.refused({"decisions": [{"type": "respond", "message": "never"}]}, by="ana")
+    assert (status, "later" in words) == (422, True)
+    chat(thread, [{"type": "respond", "message": "later"}], by="ana")
+    assert (thread.tickets[0].standing, thread.tickets[0].answer) == (Standing.ANSWERED, "later")
+    assert told(thread) == "later"
+
+
+def test_a_pause_inside_a_subgraph_is_answered_like_any_other(server: Server) -> None:
+    thread = server.thread([send("nested-1"), send("nested-2")], [send("nested-3")], graph="nested")
+    chat(thread, [APPROVE, {"type": "reject", "message": "no"}], by="ana")
+    assert thread.refused(YES, by="eve")[0] == 403
+    [id_] = thread.pauses
+    thread.resume({id_: YES}, by="cem")
+    assert [server.count(f"send nested-{n}") for n in (1, 2, 3)] == [1, 0, 1]
+
+
 # Studio -------------------------------------------------------------------------------------------------------------------
 
 
@@ -204,6 +223,17 @@ def test_two_people_decide_where_it_takes_two_each_as_themselves(server: Server)
     assert server.count("pay who-2") == 0
     thread.resume(YES, by="cem")
     assert server.count("pay who-2") == 1
+
+
+def test_what_was_changed_while_it_waited_is_approved_by_id_or_not_at_all(server: Server) -> None:
+    thread = server.thread([("pay", {"to": "who-9", "amount": 9})])
+    changed = {"type": "edit", "edited_action": {"name": "pay", "args": {"to": "who-9", "amount": 90}}}
+    chat(thread, [changed], by="cem")
+    assert thread.pause["action_requests"][0]["args"]["amount"] == 90
+    status, words = chat(thread, [APPROVE], by="ana")  # from a page that may still show 9
+    assert (status, "in which form you saw it" in words["detail"]) == (409, True)
+    thread.resume({next(iter(thread.pauses)): YES}, by="ana")
+    assert (server.count("pay who-9 90"), server.count("pay who-9")) == (1, 1)
 
 
 def test_whoever_wakes_a_run_does_not_become_its_requester(server: Server) -> None:

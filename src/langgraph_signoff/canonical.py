@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterable
 from typing import NoReturn
 
 from langgraph_signoff.vocabulary import Json
@@ -50,6 +51,18 @@ def _each_once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
     return found
+
+
+def is_deeper(value: Json, levels: int) -> bool:
+    """Whether a value holds lists or objects in each other more than so many levels deep."""
+    level = [value]
+    for _ in range(levels + 1):
+        level = [item for each in level for item in _items(each)]
+    return bool(level)
+
+
+def _items(value: Json) -> Iterable[Json]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def sha256(text: str) -> str:

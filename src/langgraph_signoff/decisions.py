@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from langgraph_signoff import law
+from langgraph_signoff.canonical import is_deeper
 from langgraph_signoff.desk import Step
 from langgraph_signoff.errors import IncompleteDecision
 from langgraph_signoff.law import Case, Halt, Say, Scope
@@ -13,6 +14,8 @@ from langgraph_signoff.office import Office
 from langgraph_signoff.revision import revise
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Answer, Json, Reply, Ticket, Verdict
+
+_DEEPEST = 100  # levels of what comes from outside; a stack holds some hundreds
 
 
 class Decisions(Office):
@@ -81,10 +84,15 @@ class Decisions(Office):
         return to_ticket(self.desk.write(self._id(ticket), step, policies=self._policy_in_force()))
 
     def take(self, replies: Sequence[Reply], *, by: str) -> list[Ticket]:
-        """Takes what one person says of several tickets: all of it, or nothing if the law refuses any, and that is raised."""
-        steps = {reply.ticket_id: self._step(reply, by.strip()) for reply in replies}
+        """Takes what one person says of several tickets: all of it, or nothing if the law refuses any, and that is raised.
+
+        `by` is taken to the letter: a server's user whose name only looks like another's is somebody else.
+        """
+        steps = {reply.ticket_id: self._step(reply, by) for reply in replies}
         if len(steps) < len(replies):
             raise IncompleteDecision("one ticket is named twice")
+        if any(is_deeper([reply.args, reply.value], _DEEPEST) for reply in replies):
+            raise IncompleteDecision(f"it is nested more than {_DEEPEST} levels deep")
         return [to_ticket(case) for case in self.desk.write_together(steps, policies=self._policy_in_force())]
 
     def comment(self, ticket: Ticket | str, *, by: str, text: str) -> Ticket:

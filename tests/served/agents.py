@@ -84,7 +84,10 @@ def make(name: str, *, each: bool = False, **options: Any) -> Any:
     model = ScriptedModel(next_line)
     builder = StateGraph(MessagesState)
     builder.add_node("agent", lambda state: {"messages": [model.invoke(state["messages"])]})
-    builder.add_node("tools", signoff.tool_node([send, pay, wire, slow, fail, ask, forge], handle_tool_errors=False))
+    clerk = signoff.question("clerk", options=["manually", "later"])
+    builder.add_node(
+        "tools", signoff.tool_node([clerk, send, pay, wire, slow, fail, ask, forge], handle_tool_errors=False)
+    )
     builder.add_edge(START, "agent")
     to_tools = Signoff.send_tool_calls if each else _to_tools
     builder.add_conditional_edges("agent", to_tools, ["tools", END])
@@ -104,6 +107,12 @@ async def whole() -> Any:
 async def each() -> Any:
     """One pause for each call."""
     return await asyncio.to_thread(make, "each", each=True)
+
+
+async def nested() -> Any:
+    """The agent inside of another graph."""
+    agent = await asyncio.to_thread(make, "agent")
+    return StateGraph(MessagesState).add_node("agent", agent).add_edge(START, "agent").compile(name="nested")
 
 
 async def inbox() -> Any:

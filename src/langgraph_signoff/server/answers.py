@@ -61,8 +61,11 @@ def gone(resume: Json, waiting: Collection[str]) -> list[str]:
     return [id_ for id_, answer in resume.items() if id_ not in waiting and answer != KNOCK]
 
 
-def replies(id_: str, asked: Any, answer: Json) -> list[Reply]:
-    """What an answer says of each ticket that a pause of ours shows. Raises IncompleteDecision and NotWhatYouSaw."""
+def replies(id_: str, asked: Any, answer: Json, *, by_id: bool = True) -> list[Reply]:
+    """What an answer says of each ticket that a pause of ours shows. Raises IncompleteDecision and NotWhatYouSaw.
+
+    `by_id`: whether the answer names this pause, and with it what was shown.
+    """
     if halted_calls(asked, id_):
         raise IncompleteDecision("this pause waits for a release and asks nothing; `signoff release` ends the halt")
     calls = shown(asked)
@@ -73,8 +76,21 @@ def replies(id_: str, asked: Any, answer: Json) -> list[Reply]:
         raise IncompleteDecision(
             f"the pause shows {len(calls)} calls, in order, and this answers {len(said)}; give a decision for each"
         )
+    if not by_id:
+        for one, call in zip(said, calls, strict=True):
+            _check_clear(one, call)
     read = _settling if is_doubt(asked) else _reply
     return [read(one, call) for one, call in zip(said, calls, strict=True)]
+
+
+def _check_clear(said: dict[str, Any], call: Shown) -> None:
+    # What was changed while it waited may still stand on somebody's page as it was before.
+    is_approval = said.get("type") in ("approve", "accept")
+    if call.generation > 1 and is_approval and not isinstance(said.get("args"), dict):
+        raise NotWhatYouSaw(
+            f"{call.tool} was changed while it waited, and this does not say in which form you saw it; answer by interrupt "
+            f"id, or with `signoff approve {call.ticket_id[:12]}`"
+        )
 
 
 # One decision -------------------------------------------------------------------------------------------------------------
@@ -170,5 +186,8 @@ def _typed(value: Json, before: Json) -> Json:
 
 
 def _quoted(value: Json) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=repr)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "this"
     return text if len(text) <= 80 else f"{text[:80]}…"

@@ -79,9 +79,12 @@ def _hear(signoff: Signoff, user: Any, run: Any, found: Thread, waiting: Waiting
     answered = answers(resume, waiting.pauses, waiting.others)
     if not answered:
         return
-    said = [reply for id_, answer in answered.items() for reply in replies(id_, waiting.pauses[id_], answer)]
+    by_id = is_by_id(resume)
+    said = [
+        reply for id_, answer in answered.items() for reply in replies(id_, waiting.pauses[id_], answer, by_id=by_id)
+    ]
     _check_run(kwargs, found)
-    if found.is_busy and (not is_by_id(resume) or run.get("multitask_strategy") == "reject"):
+    if found.is_busy and (not by_id or run.get("multitask_strategy") == "reject"):
         raise StillRunning("a run of this thread is under way; look again when it is done, then decide")
     _take(signoff, said, user)
     kwargs["command"] = {**kwargs["command"], "resume": knocked(resume, answered)}
@@ -93,7 +96,7 @@ def _take(signoff: Signoff, said: list[Reply], user: Any) -> None:
         raise NotAllowedToDecide(
             f"the server has not authenticated {user.identity!r}; they may decide if the policy names them among its people"
         )
-    signoff.take(said, by=user.identity)
+    signoff.take(said, by=str(user.identity))
 
 
 def _go_on_for_the_same(signoff: Signoff, kwargs: Mapping[str, Any], newest: Row) -> None:
