@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 import secrets
 import sqlite3
@@ -12,10 +13,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from langgraph_signoff import (
-    GraphRefused,
     NotAllowedToDecide,
     NotWhatYouSaw,
     OnFlag,
@@ -35,7 +36,7 @@ from langgraph_signoff.law import Choice
 from langgraph_signoff.ledger import Draft, open_ledger
 from langgraph_signoff.policy.quoting import quote
 from langgraph_signoff.vocabulary import AUDITS
-from support import NOW, Clock, agent, open_ticket, opening
+from support import NOW, Clock, agent, open_audit, open_ticket, opening
 from test_policy import ruled
 
 POLICY = """
@@ -148,13 +149,13 @@ def test_what_a_flag_calls_must_be_a_tool_of_the_graph() -> None:
     ]
 
 
-def test_a_graph_whose_gates_do_not_declare_the_undo_that_the_policy_counts_on_is_refused(path: Path) -> None:
-    signoff = Signoff(path, policy=Policy(tools={"tag": {"undo": True, "otherwise": "audit"}}))
-    with agent(signoff, [tag], ["Done."]) as graph, pytest.raises(GraphRefused, match="no gate declares an undo"):
-        signoff.check(graph)
-    with agent(signoff, [tag], ["Done."], undo={"tag": print}) as graph:
-        assert signoff.check(graph) == []
-    signoff.close()
+def test_a_graph_whose_gates_do_not_declare_the_undo_that_the_policy_counts_on_is_told_so(path: Path) -> None:
+    with closing(Signoff(path, policy=Policy(tools={"tag": {"undo": True, "otherwise": "audit"}}))) as signoff:
+        with agent(signoff, [tag], ["Done."]) as graph:
+            [warning] = signoff.check(graph)
+            assert warning.startswith("tag: the policy says `undo: true`, and no gate declares an undo for it")
+        with agent(signoff, [tag], ["Done."], undo={"tag": print}) as graph:
+            assert signoff.check(graph) == []
 
 
 def test_what_no_gate_can_take_back_is_asked_before_it_runs(path: Path) -> None:
@@ -183,6 +184,21 @@ def test_a_flag_quotes_the_action_the_flag_and_the_policy() -> None:
     settled = {"desk": "north", "text": "{tool} at north: {args.to}, {args.all}"}
     assert audit.on_flag.args == settled
     assert quote(settled, {"args": {"to": "bob", "all": ["x"]}, "tool": "t"})["text"] == 't at north: bob, ["x"]'
+
+
+def test_the_schema_for_editors_knows_audits() -> None:
+    validator = jsonschema.validators.validator_for(Policy.json_schema())(Policy.json_schema())
+    assert validator.is_valid(json.loads(Policy.parse(POLICY).document))
+    for then, is_right in (
+        ({"sample": 0.2, "on_flag": "undo"}, True),
+        ({"sample": {"low": 0.1}, "new_until": 5, "on_flag": {"tool": "x", "args": {"a": 1}}}, True),
+        ({"sample": 2}, False),
+        ({"sample": {"lower": 0.1}}, False),
+        ({"on_flag": "call"}, False),
+        ({"on_flag": {"args": {}}}, False),
+    ):
+        written = {"version": 1, "tools": {"t": {"undo": True, "otherwise": {"then": "audit", **then}}}}
+        assert validator.is_valid(written) is is_right, then
 
 
 # What is chosen -----------------------------------------------------------------------------------------------------------
@@ -232,6 +248,23 @@ def test_every_ledger_has_a_secret_of_its_own_that_never_changes(tmp_path: Path)
         for statement in ("UPDATE secrets SET value = x'00'", "DELETE FROM secrets"):
             with pytest.raises(sqlite3.IntegrityError, match="never changes"):
                 db.execute(statement)
+
+
+def test_a_ledger_from_before_there_were_audits_is_taken_on(path: Path) -> None:
+    with closing(Signoff(path, policy=Policy())) as signoff:
+        ticket = open_ticket(signoff)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DROP TABLE secrets")
+        for (index,) in db.execute(
+            "SELECT name FROM sqlite_master WHERE sql LIKE '%audit%' OR sql LIKE '%flagged%'"
+        ).fetchall():
+            db.execute(f"DROP INDEX IF EXISTS {index}") if index != "standings" else None
+        db.execute("ALTER TABLE standings DROP COLUMN audited")
+        db.execute("PRAGMA user_version = 1")
+    with closing(Signoff(path, policy=Policy())) as signoff:
+        assert signoff.ticket(ticket.id).standing is Standing.PENDING
+        assert open_audit(signoff).standing is Standing.UNDER_AUDIT
+        assert signoff.verify().broken == []
 
 
 def _keep(path: str, barrier: Any, found: Any) -> None:
@@ -511,8 +544,6 @@ def test_an_audit_that_was_tampered_with_is_found(signoff: Signoff, path: Path, 
 
 
 def test_the_secret_is_shown_nowhere(signoff: Signoff, path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    import json
-
     run(signoff, 1)
     secret = signoff.ledger.secret()
     shown = json.dumps([e.body for _, e in signoff.ledger.scan()] + [e.contents for _, e in signoff.ledger.scan()])

@@ -38,21 +38,21 @@ def check(graph: Graph) -> list[str]:
 
 
 def _check_gate(gate: AnyGate, node: Any) -> list[str]:
-    _check_undo(gate, _tools(gate, node))
     # The policy that rules there, whichever the caller has.
     is_review = isinstance(gate, Gate) and gate.kind == "outcome"  # to be reviewed is what it is for
-    return gate.heart.policy.warnings(_tools(gate, node), [] if is_review else _nodes(gate), _questions(gate, node))
+    named = [] if is_review else _nodes(gate)
+    found = gate.heart.policy.warnings(_tools(gate, node), named, _questions(gate, node))
+    return found + _check_undo(gate, _tools(gate, node))
 
 
-def _check_undo(gate: AnyGate, tools: list[str]) -> None:
+def _check_undo(gate: AnyGate, tools: list[str]) -> list[str]:
     policy, undoings = gate.heart.policy, gate.heart.undoings
     missing = [tool for tool in tools if policy.undoes(tool, kind="tool") and tool not in undoings]
     missing += [node for node in _nodes(gate) if policy.undoes(node, kind="node") and node not in undoings]
-    if missing:
-        raise GraphRefused(
-            f"the policy says `undo: true` of {', '.join(missing)}, and no gate declares an undo for it; give undo= where it "
-            "is gated"
-        )
+    return [
+        f"{name}: the policy says `undo: true`, and no gate declares an undo for it; it is asked about before it runs"
+        for name in missing
+    ]
 
 
 def _check_node(name: str, node: Any) -> list[str]:
