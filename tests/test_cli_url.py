@@ -81,6 +81,11 @@ def test_whom_no_policy_knows_sees_only_what_was_asked_for_them(server: Server, 
     ended = nobody.run("show", other.tickets[0].id)
     assert (ended.code, ended.is_one_clear_sentence) == (3, True)
     assert nobody.run("show", thread.tickets[0].id).code == 0
+    server.signoff.approve(other.tickets[0], by="ana")
+    assert other.id in server.get("/signoff/threads", by="ana")[1]["threads"]
+    assert other.id not in server.get("/signoff/threads", by="nobody")[1]["threads"]
+    assert server.get(f"/signoff/threads/{other.id}", by="nobody")[0] == 404
+    assert server.get(f"/signoff/threads/{thread.id}", by="nobody")[0] == 200
 
 
 def test_reading_there_loads_no_langgraph(ana: There) -> None:
@@ -198,9 +203,13 @@ def test_resume_leaves_the_authors_own_questions_alone(ana: There) -> None:
     assert ana.server.count("ask mine-9") == 0
 
 
-def test_a_thread_whose_message_was_dropped_leaves_no_ticket_behind(ana: There) -> None:
+@pytest.mark.parametrize("how", ["other input", "Agent Inbox's `ignoreThread`"])
+def test_a_thread_whose_message_was_dropped_leaves_no_ticket_behind(how: str, ana: There) -> None:
     thread = ana.server.thread([send("drop-1")])
-    thread.go([], by="bob")
+    if how == "other input":
+        thread.go([], by="bob")
+    else:
+        ana.server.client("bob").threads.update_state(thread.id, None, as_node="__end__")
     assert thread.tickets[0].standing is Standing.PENDING
     ended = ana.run("resume", "--thread", thread.id, "--json").json
     assert ended["status"] == "completed"

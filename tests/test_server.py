@@ -141,6 +141,16 @@ def test_studio_decides_as_the_person_that_the_policy_knows_it_to_be(server: Ser
     assert thread.tickets[0].approved_by == (STUDIO,)
 
 
+def test_studio_decides_nothing_where_no_policy_names_it(server: Server) -> None:
+    """Whoever says `x-auth-scheme: langsmith` to a development server is Studio; the policy of `minimal` knows no people."""
+    thread = Thread(server, server.client("bob").threads.create()["thread_id"], "minimal")
+    server.client("bob").runs.wait(thread.id, "minimal", input={"messages": [("user", "Pay invoice 114")]})
+    status, words = thread.refused(YES, by=STUDIO)
+    assert (status, "if the policy names them" in words) == (403, True)
+    thread.resume(YES, by="ana")
+    assert thread.tickets[0].standing is Standing.EXECUTED
+
+
 # Agent Inbox --------------------------------------------------------------------------------------------------------------
 
 

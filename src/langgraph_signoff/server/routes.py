@@ -20,13 +20,12 @@ from starlette.routing import Route
 from langgraph_signoff.canonical import strict_json
 from langgraph_signoff.errors import (
     IncompleteDecision,
-    NotAllowedToDecide,
     SignoffError,
     StillRunning,
     UnknownThread,
     UnknownTicket,
 )
-from langgraph_signoff.heads import let_sleep, withdraw_dropped
+from langgraph_signoff.heads import let_sleep, newest_row, withdraw_dropped
 from langgraph_signoff.ledger import Query, stamp
 from langgraph_signoff.output import to_json
 from langgraph_signoff.runs import report
@@ -64,7 +63,7 @@ def app(signoff: Signoff, *, user: Callable[[Request], str] = authenticated) -> 
     - `GET /signoff/threads/{id}`: `{"assistant", "status", "tickets", "knocks", "questions", "goes_on", "is_finished", "is_held"}`;
       `knocks` are our pauses at which nobody is waited for any more, `questions` the author's own, `goes_on`: it has stalled.
 
-    Tickets are shown to those whom their policy knows, and to their requester. An error is `{"detail", "error"}`, with the
+    Tickets, and the threads of the newest of them, are shown to whom their policy knows, and to their requester. An error is `{"detail", "error"}`, with the
     name of its class.
     """
     served = _Served(signoff, user)
@@ -133,27 +132,31 @@ class _Served:
         return ticket
 
     async def threads(self, request: Request, by: str) -> Any:  # noqa: ARG002  # the shape of a body
-        self._check_known(by)
         await asyncio.to_thread(self.signoff.expire)
         names = await asyncio.to_thread(self.signoff.threads_to_wake)
-        return {"threads": [name for name in names if await self._goes_on(name)]}
+        return {"threads": [name for name in names if await self._goes_on(name, by)]}
 
-    async def _goes_on(self, thread_id: str) -> bool:
-        thread = await find(thread_id)
-        if thread is None or thread.is_busy:
+    async def _goes_on(self, thread_id: str, by: str) -> bool:
+        try:
+            told = await self._thread(thread_id, by)
+        except (UnknownThread, StillRunning):
             return False
-        told = await asyncio.to_thread(self._told, thread)
         return bool(told["knocks"] or told["goes_on"])
 
     async def thread(self, request: Request, by: str) -> Any:
-        self._check_known(by)
-        thread_id = request.path_params["thread"]
+        return await self._thread(request.path_params["thread"], by)
+
+    async def _thread(self, thread_id: str, by: str) -> dict[str, Any]:
         thread = await find(thread_id)
-        if thread is None:
-            raise UnknownThread(f"the server holds no thread {thread_id!r}")
+        if thread is None or not await asyncio.to_thread(self._may_look, thread_id, by):
+            raise UnknownThread(f"the server holds no thread {thread_id!r} that {by} may see")
         if thread.is_busy:
             raise StillRunning(f"thread {thread_id!r} is being run by somebody else; try again later")
         return await asyncio.to_thread(self._told, thread)
+
+    def _may_look(self, thread_id: str, by: str) -> bool:
+        newest = newest_row(self.signoff, thread_id)
+        return newest is None or self._sees(by, self.signoff.ticket(newest.id))
 
     def _told(self, thread: Thread) -> dict[str, Any]:
         head = head_of(thread, Waiting.of(self.signoff, thread))
@@ -178,11 +181,6 @@ class _Served:
     def _sees(self, by: str, ticket: Ticket) -> bool:
         people = self.signoff.people(ticket.id)
         return people is None or by in people or by == ticket.requester
-
-    def _check_known(self, by: str) -> None:
-        people = self.signoff.policy.people
-        if people is not None and by not in people:
-            raise NotAllowedToDecide(f"the policy does not know {by!r}")
 
 
 def _query(request: Request) -> Query:
