@@ -24,7 +24,7 @@ from langgraph_signoff.claims import Halted
 from langgraph_signoff.cli.app import app
 from langgraph_signoff.entries import link
 from langgraph_signoff.law import HALTS, Scope
-from support import NOW, Clock, open_ticket
+from support import NOW, Clock, open_ticket, until
 
 LOOKS: list[Any] = [[("look", {"x": 1})], "done"]
 RECORDED = "version: 1\ntools: {look: {otherwise: {then: allow, record: true}}, send: review}"
@@ -266,18 +266,20 @@ def test_no_claim_comes_after_a_halt_in_the_record(tmp_path: Path) -> None:
                     break
 
         runners = [threading.Thread(target=claims, args=(door, ids[n::3])) for n, door in enumerate(doors)]
+        signoff.halt(by="op")  # whatever comes first to the machine, some claim meets a halt
         for runner in runners:
             runner.start()
+        until(lambda: held)
         for _ in range(20):
-            signoff.halt(by="op")
-            time.sleep(0.002)
             signoff.release(by="op")
             time.sleep(0.001)
+            signoff.halt(by="op")
+            time.sleep(0.002)
+        signoff.release(by="op")
         for runner in runners:
             runner.join(60)
         stop.set()
         assert sorted(claimed) == sorted(ids)
-        assert held, "no claim ever met a halt"
         is_halted = False
         for _, entry in signoff.ledger.scan():
             is_halted = entry.kind == "halted" if entry.stream == HALTS else is_halted
