@@ -6,7 +6,7 @@ It comes with the extra `langchain`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -141,8 +141,9 @@ class _Gates:
 
     def request(self, request: ToolCallRequest) -> ToolCallRequest:
         """The request with its tool behind a gate, whatever an inner middleware makes of it."""
-        given = {field.name: getattr(request, field.name) for field in fields(ToolCallRequest)}
-        return _GatedRequest(**given, gates=self)
+        gated = object.__new__(_GatedRequest)  # the request is whole already, and each call pays for checking it again
+        vars(gated).update(vars(request), gates=self, tool=request.tool and self.tool(request.tool))
+        return gated
 
     def _check(self, tool: BaseTool) -> None:
         try:
@@ -151,12 +152,9 @@ class _Gates:
             raise Stopped(error) from error
 
     def _refuse_ungated_subagents(self, tool: BaseTool) -> None:
+        is_named = partial(self._heart.policy.names, kind="node")
         for name, graph in sub_agents(tool).items():
-            for found in (
-                reached(graph, is_named=partial(self._heart.policy.names, kind="node"))
-                if name not in self._trusted
-                else ()
-            ):
+            if name not in self._trusted and (found := next(reached(graph, is_named=is_named), None)):
                 raise GraphRefused(
                     f"the sub-agent {name!r} reaches {found}, which would run ungated; give create_deep_agent the "
                     "subagents= that SignoffMiddleware.subagents([...]) returns, or name it in trusted="

@@ -52,10 +52,11 @@ class Passage:
 
     def find(self, proposed: dict[str, Any], tool: str, schema: ToolSchema) -> Call:
         """The admitted call with this id, tool and arguments; a new one, not yet ruled on, if a wrapper changed them."""
-        hash_ = schema.digest(tool, schema.proposed(proposed["args"]))
-        for call in self.calls:
-            if call.action.call_id == (proposed["id"] or "") and call.action.digest == hash_:
-                return call
+        if same := [call for call in self.calls if call.action.call_id == (proposed["id"] or "")]:
+            hash_ = schema.digest(tool, schema.proposed(proposed["args"]))
+            for call in same:
+                if call.action.digest == hash_:
+                    return call
         return self.scene.call(proposed, self.index(proposed), tool, schema)  # type: ignore[arg-type]  # a tool call dict
 
 

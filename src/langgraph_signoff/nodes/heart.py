@@ -94,7 +94,7 @@ class Heart:
         """Rules on the calls of a turn, opens their tickets in one transaction, and waits for all of them in one pause."""
         yield from self.rule(calls)
         asked = [call for call in calls if call.known]
-        if waiting := (yield Io(partial(self._undecided, asked))):
+        if asked and (waiting := (yield Io(partial(self._undecided, asked)))):
             yield self._ask(waiting)
         if stopped := (yield Io(partial(self._halted, calls))):
             yield stopped
@@ -216,7 +216,7 @@ class Heart:
         return Ask(value, pause_id(value))
 
     def _undecided(self, calls: Sequence[Call]) -> list[Case]:
-        rows = self.desk.ledger.rows([call.id for call in calls]) if calls else {}
+        rows = self.desk.ledger.rows([call.id for call in calls])
         pending = [id_ for id_, row in rows.items() if row.standing == Standing.PENDING]
         cases = [self.desk.case(call.id) for call in calls if call.id in pending]
         return [case for case in cases if case.standing is Standing.PENDING]
