@@ -41,6 +41,8 @@ GRAPHS = Path(__file__).parents[1] / "graphs"
 sys.path.insert(0, str(GRAPHS))
 
 import crm_export  # noqa: E402  # the folder of graphs is no package
+import newsletter  # noqa: E402  # the folder of graphs is no package
+import payroll  # noqa: E402  # the folder of graphs is no package
 import planned_refunds  # noqa: E402  # the folder of graphs is no package
 import release  # noqa: E402  # the folder of graphs is no package
 import research_report  # noqa: E402  # the folder of graphs is no package
@@ -431,6 +433,117 @@ def test_a_version_is_not_published_twice_under_one_key(tmp_path: Path, saver: S
 
 def published(folder: Path) -> list[str]:
     return sorted(str(file.relative_to(folder / "site")) for file in (folder / "site").rglob("*.md"))
+
+
+# newsletter ---------------------------------------------------------------------------------------------------------------
+
+
+ISSUE = {"messages": [("user", newsletter.REQUEST)]}
+
+
+def test_a_newsletter_of_others_asks_before_it_loses_a_reader_and_before_it_mails(
+    tmp_path: Path, saver: SqliteSaver
+) -> None:
+    with closing(Signoff(tmp_path / "signoff.db", policy=newsletter.POLICY)) as signoff:
+        graph = newsletter.build(tmp_path, signoff=signoff, checkpointer=saver)
+        [first] = signoff.run(graph, ISSUE, thread_id=THREAD).tickets
+        assert first.description == "Take bo@example.com off the list of readers"
+        assert mailed(tmp_path) == []
+        signoff.approve(first, by="ana")
+        [second] = signoff.resume(graph, thread_id=THREAD).tickets
+        assert second.description == "Mail '# The issue of May' to 2 readers"
+        assert mailed(tmp_path) == []
+        signoff.approve(second, by="ana")
+        run = signoff.resume(graph, thread_id=THREAD)
+        assert (run.status, run.output["mailed"]) == ("completed", 2)
+        assert mailed(tmp_path) == ["ada@example.com", "cleo@example.com"]
+        assert signoff.verify().is_whole
+
+
+def test_an_issue_that_is_rejected_is_mailed_to_nobody(tmp_path: Path, saver: SqliteSaver) -> None:
+    with closing(Signoff(tmp_path / "signoff.db", policy=newsletter.POLICY)) as signoff:
+        script = ["# The issue of May"]
+        graph = newsletter.build(tmp_path, signoff=signoff, script=script, checkpointer=saver)
+        [ticket] = signoff.run(graph, ISSUE, thread_id=THREAD).tickets
+        signoff.reject(ticket, by="ana", reason="a typo in the title")
+        run = signoff.resume(graph, thread_id=THREAD)
+        assert (run.status, run.output["mailed"], mailed(tmp_path)) == ("completed", 0, [])
+        assert "mail was not run: rejected by ana: a typo in the title." in run.output["messages"][-1].text
+
+
+def test_without_its_gate_the_newsletter_asks_nobody(tmp_path: Path) -> None:
+    theirs = newsletter.newsletter(tmp_path, ScriptedModel(newsletter.SCRIPT)).compile()
+    assert theirs.invoke(ISSUE)["mailed"] == 2
+
+
+def mailed(folder: Path) -> list[str]:
+    return sorted(file.name for file in (folder / "outbox").glob("*"))
+
+
+# payroll ------------------------------------------------------------------------------------------------------------------
+
+
+def test_small_payments_are_made_alone_larger_ones_with_a_persons_word_and_the_largest_with_two(
+    tmp_path: Path, saver: SqliteSaver
+) -> None:
+    bank = payroll.Bank(tmp_path)
+    with closing(Signoff(tmp_path / "signoff.db", policy=payroll.POLICY)) as signoff:
+        workflow = payroll.build(bank, signoff=signoff, checkpointer=saver)
+        [bo] = signoff.run(workflow, payroll.MAY, thread_id=THREAD).tickets
+        assert (bo.description, paid(bank)) == ("Pay bo 3100.0 EUR for 2026-05", ["ada"])
+        signoff.revise(bo, by="ana", args={"amount": 3000.0}, reason="a day unpaid")
+        [cleo] = signoff.resume(workflow, thread_id=THREAD).tickets
+        assert (cleo.requirements.approvals, paid(bank)) == (2, ["ada", "bo"])
+        signoff.approve(signoff.approve(cleo, by="ana"), by="ben")
+        run = signoff.resume(workflow, thread_id=THREAD)
+        assert run.output == ["ada has got 420.00 EUR", "bo has got 3000.00 EUR", "cleo has got 9400.00 EUR"]
+        assert [amount for _, _, amount in bank.payments()] == [420.0, 3000.0, 9400.0]
+        with pytest.raises(RepeatedKey, match="'pay' runs again"):
+            signoff.run(workflow, payroll.MAY, thread_id=THREAD)
+        assert signoff.verify().is_whole
+
+
+def test_who_is_refused_is_not_paid_and_the_others_are(tmp_path: Path, saver: SqliteSaver) -> None:
+    bank, due = payroll.Bank(tmp_path), {"month": "2026-05", "pay": {"dan": -5.0, "bo": 3100.0, "ada": 420.0}}
+    with closing(Signoff(tmp_path / "signoff.db", policy=payroll.POLICY)) as signoff:
+        workflow = payroll.build(bank, signoff=signoff, checkpointer=saver)
+        [bo] = signoff.run(workflow, due, thread_id=THREAD).tickets
+        signoff.reject(bo, by="ana", reason="has left")
+        dan, bo_, ada = signoff.resume(workflow, thread_id=THREAD).output
+    assert "the policy does not permit this call (no_payment)" in dan
+    assert "pay was not run: rejected by ana: has left" in bo_
+    assert (ada, paid(bank)) == ("ada has got 420.00 EUR", ["ada"])
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_payment_whose_process_died_is_looked_up_in_the_bank(tmp_path: Path, saver: SqliteSaver, made: bool) -> None:
+    bank, torn = Torn(tmp_path, made), {"month": "2026-05", "pay": {"bo": 3100.0}}
+    with closing(Signoff(tmp_path / "signoff.db", policy=payroll.POLICY)) as signoff:
+        workflow = payroll.build(bank, signoff=signoff, checkpointer=saver)
+        signoff.approve(signoff.run(workflow, torn, thread_id=THREAD).tickets[0], by="ana")
+        with pytest.raises(KeyboardInterrupt):
+            signoff.resume(workflow, thread_id=THREAD)
+        run = signoff.resume(workflow, thread_id=THREAD)
+        assert (run.status, run.output, paid(bank)) == ("completed", ["bo has got 3100.00 EUR"], ["bo"])
+
+
+class Torn(payroll.Bank):
+    """A bank in which the first payment is cut off, before it is made or after."""
+
+    def __init__(self, folder: Path, made: bool) -> None:
+        super().__init__(folder)
+        self.made, self.first = made, True
+
+    def transfer(self, month: str, person: str, amount: float) -> None:
+        first, self.first = self.first, False
+        if self.made or not first:
+            super().transfer(month, person, amount)
+        if first:
+            raise KeyboardInterrupt
+
+
+def paid(bank: payroll.Bank) -> list[str]:
+    return [person for _, person, _ in bank.payments()]
 
 
 # support_agent ------------------------------------------------------------------------------------------------------------

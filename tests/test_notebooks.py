@@ -84,6 +84,37 @@ def among_middlewares(outputs: list[Any]) -> None:
     assert said[4].startswith("the record is whole")
 
 
+def into_a_graph(outputs: list[Any]) -> None:
+    shown = [output.data["text/plain"] for output in outputs if output.output_type == "execute_result"]
+    said = [output.text for output in outputs if output.output_type == "stream"]
+    assert said[1] == (
+        "write: runs as it is\ntools: gated tools: readers (allow), strike_off (review)\nmail: guarded (deny or review)\n"
+    )
+    assert "strike_off" in shown[0]
+    assert "Mail '# The issue of May' to 2 readers" in shown[1]
+    assert shown[2] == "('completed', 2, ['ada@example.com', 'cleo@example.com'])"
+    assert said[2].startswith("node 'spring_clean' reaches the tool strike_off, which would run ungated")
+    assert said[3].startswith("the record is whole")
+
+
+def tasks_of_a_workflow(outputs: list[Any]) -> None:
+    shown = [output.data["text/plain"] for output in outputs if output.output_type == "execute_result"]
+    said = [output.text for output in outputs if output.output_type == "stream"]
+    assert shown[1] == "[('2026-05', 'ada', 420.0)]"
+    assert said[1] == "Pay cleo 9400.0 EUR for 2026-05 2\n"
+    assert shown[2] == "[('2026-05', 'ada', 420.0), ('2026-05', 'bo', 3000.0)]"
+    assert "'pay was not run: rejected by ben: the contract ends in April." in shown[3]
+    assert said[2].splitlines() == ["cut off", "completed ['bo has got 3100.00 EUR'] 3"]
+    assert [line.split()[0] for line in said[3].splitlines()] == [
+        "opened",
+        "decided",
+        "claimed",
+        "in_doubt",
+        "executed",
+    ]
+    assert said[4].startswith("the record is whole")
+
+
 def asking_a_person(outputs: list[Any]) -> None:
     shown = [output.data for output in outputs if output.output_type == "execute_result"]
     said = [output.text for output in outputs if output.output_type == "stream"]
@@ -160,6 +191,8 @@ TELLS = {
     "01_first_approval": first_approval,
     "02_before_a_node": before_a_node,
     "03_among_middlewares": among_middlewares,
+    "04_into_a_graph": into_a_graph,
+    "05_tasks_of_a_workflow": tasks_of_a_workflow,
     "06_questions": asking_a_person,
     "07_plans": plans,
     "08_audit": looking_afterwards,
