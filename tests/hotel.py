@@ -48,7 +48,7 @@ class Hotel:
         self.model = ScriptedModel(list(script))
         self.db = sqlite3.connect(path / "threads.db", check_same_thread=False)
         self.rolled: list[Rollback] = []
-        self.undo = undo or {"book": self.cancel}
+        self.undo = dict(undo or {"book": self.cancel})
         self.options = {"back_to": "agent", "then": "publish", "rejected": self.note, **(review or {})}
         self.graph = self.builder().compile(checkpointer=SqliteSaver(self.db))
 

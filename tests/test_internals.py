@@ -108,14 +108,10 @@ async def test_a_node_finds_the_nodes_of_its_graph_and_of_those_around_it_in_its
     seen = list[Any]()
 
     def look(state: State) -> None:
-        seen.extend(
-            found.bound.func for found in internals.nodes_around(configurable()) if hasattr(found.bound, "func")
-        )
+        seen.extend(node for nodes in internals.nodes_around(configurable()) for node in nodes.values())
 
     async def alook(state: State) -> None:
-        seen.extend(
-            found.bound.afunc for found in internals.nodes_around(configurable()) if hasattr(found.bound, "afunc")
-        )
+        look(state)
 
     def call(state: State) -> None:
         inner.invoke({"word": "go"}, config)
@@ -127,7 +123,8 @@ async def test_a_node_finds_the_nodes_of_its_graph_and_of_those_around_it_in_its
     inner = builder(own).compile()
     outer = builder(around, timeout=LONG).compile() if is_async else builder(around).compile()
     await outer.ainvoke({"word": "go"}, THREAD) if is_async else outer.invoke({"word": "go"}, THREAD)
-    found = [function for function in seen if function in (own, around)]
+    functions = [getattr(node.bound, "afunc" if is_async else "func", None) for node in seen]
+    found = [function for function in functions if function in (own, around)]
     assert found == ([own] if config else [own, around]), "LangGraph keeps what runs a graph in another place"
 
 

@@ -136,10 +136,10 @@ def test_a_rollback_that_was_cut_off_goes_on_where_it_was(hotel: Hotel, monkeypa
             raise KeyboardInterrupt
         return hotel.cancel(done)
 
-    hotel.signoff.undoings["book"] = dies
+    hotel.undo["book"] = dies
     with pytest.raises(KeyboardInterrupt):
         hotel.resume()
-    hotel.signoff.undoings["book"] = hotel.cancel
+    hotel.undo["book"] = hotel.cancel
     run = hotel.resume()
     assert run.status == "in_doubt"
     hotel.signoff.settle(run.tickets[0], "did_not_happen", by="ana")
@@ -158,7 +158,7 @@ def test_an_undo_that_fails_stops_and_asks_in_the_run(hotel: Hotel) -> None:
             raise ConnectionError("no answer")
         return hotel.cancel(done)
 
-    hotel.signoff.undoings["book"] = flaky
+    hotel.undo["book"] = flaky
     run = hotel.resume()
     assert (run.status, tries) == ("pending_approval", ["2"])
     [ticket] = run.tickets
@@ -191,7 +191,7 @@ async def test_an_async_graph_is_reviewed_and_rolled_back_too(hotel: Hotel, tmp_
 
     async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "a.db")) as saver:
         graph = hotel.builder().compile(checkpointer=saver)
-        hotel.signoff.undoings["book"] = acancel
+        hotel.undo["book"] = acancel
         run = await hotel.signoff.arun(graph, {"messages": [("user", "Go")]}, thread_id="a-1")
         hotel.signoff.reject(run.tickets[0], by="ana")
         run = await hotel.signoff.aresume(graph, thread_id="a-1")

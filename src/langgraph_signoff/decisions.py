@@ -118,7 +118,7 @@ class Decisions(Office):
         """Erases what a finished ticket was about: arguments, words, result. That it was, and who erased it and why, stays.
 
         A run that comes to it again is answered from the record, without the contents. The checkpointer keeps its own copy
-        of the conversation. Raises TicketClosed for a ticket that something may still come of: withdraw or settle it first.
+        of the conversation; the report of an outcome, and the ticket of an undo, quote the action and are erased apart. Raises TicketClosed for a ticket that something may still come of: withdraw or settle it first.
         """
         return to_ticket(self.desk.erase(self._id(ticket), by=by.strip(), reason=reason.strip()))
 

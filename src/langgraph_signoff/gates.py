@@ -32,8 +32,8 @@ class Gates(Office):
         """A drop-in for ToolNode whose tools run only as the policy or a person permits.
 
         `verify`: for a tool by name, a probe that says whether a call whose runner died has happened. `undo`: for a tool by
-        name, what undoes a call of it: a function of its `Done`, or an `Undo` by another tool. The other options are
-        ToolNode's, and those of `GatedToolNode`.
+        name, what undoes a call of it: a function of its `Done`, or an `Undo` by another tool; where several gates of a graph
+        have a tool of that name, each must declare the same. The other options are ToolNode's, and those of `GatedToolNode`.
         """
         from langgraph_signoff.nodes.tool_node import GatedToolNode
 
@@ -98,6 +98,11 @@ class Gates(Office):
         declare as `undo`, and the graph ends. Without a decision in time nothing is undone, and it ends as well. `approved(state)`,
         `sent_back(state, feedback)` and `rejected(state, rollback)` give the node's update. Give the node no edges of its own.
         The policy speaks of it under `nodes:`, and puts other reviews off until here with `supervision:`.
+
+        Whoever has the graph can lead it past this node (`goto`, `update_state(as_node=...)`), which approves and undoes nothing:
+        what must not happen without the approval belongs into `approved`, which runs once and may be async, or behind a gate
+        of its own. What is approved is the report: let `result` tell all that `approved` goes by. For one state, `goal` and
+        `result` must give the same each time.
         """
         from langgraph_signoff.nodes.gate import Gate
         from langgraph_signoff.nodes.outcome import Endings, OutcomeReview
@@ -227,6 +232,7 @@ class Gates(Office):
             self.policy,
             probes or {},
             self.undoings,
+            {} if undoings is None else undoings,
             advisors,
             self.plans,
             self._inbox_schema,

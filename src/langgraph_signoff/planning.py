@@ -39,7 +39,7 @@ def rule(policy: Policy, action: Action, *, now: datetime, history: Counts) -> R
         if step.mode == "deny":
             why = f"step {number}, {plan.steps[number - 1].tool}: the policy denies it ({step.reason_code})"
             return _denied(ruling, "step_denied", why, rule=step.rule)
-    if _too_few(policy, ruling, action.requester):
+    if law.too_few(ruling.requirements, people=policy.people, requester=action.requester):
         return _denied(ruling, "no_reviewers", "too few people may decide all of its steps; propose them apart")
     return ruling
 
@@ -54,14 +54,6 @@ def _rule_step(policy: Policy, call: Action, step: law.Step, now: datetime, hist
     if step.exact is not None or len(modes) == 1:
         return policy.rule(call, now=now, history=history)
     return policy.review(call)
-
-
-def _too_few(policy: Policy, ruling: Ruling, requester: str | None) -> bool:
-    if policy.people is None:
-        return False
-    needs, people = ruling.requirements, policy.people
-    may = [by for by in people if not law.why_not(needs, by=by, people=people, requester=requester)]
-    return len(may) < needs.approvals
 
 
 def _denied(ruling: Ruling, reason_code: str, detail: str, *, rule: str = "") -> Ruling:

@@ -44,7 +44,7 @@ def to_ticket(case: Case) -> Ticket:
         agent=opening["agent"],
         requester=opening["requester"],
         resource=case.action.get("resource"),
-        trigger=case.action.get("trigger", ""),
+        trigger=hush(case.action.get("trigger", "")),
         confidence=case.action.get("confidence", 0.0),
         description="" if case.erased else _description(case, args),
         detail=case.erasure or hush(case.ruling.detail or _unsaid(case)),

@@ -23,6 +23,7 @@ from langgraph_signoff import DecisionRefused, Done, Query, RevisionRefused, Sta
 from langgraph_signoff.justification import to_markdown
 from langgraph_signoff.nodes.rollback import rollback
 from langgraph_signoff.nodes.steps import drive
+from support import opening
 
 BOOKED = ["book 1", "book 2"]
 UNDONE = [*BOOKED, "cancel b-2", "cancel b-1"]
@@ -279,6 +280,16 @@ def test_a_rollback_that_waits_is_finished_after_new_input(tmp_path: Path) -> No
     assert (hotel.effects, ticket.args["actions"]) == (UNDONE, [])
 
 
+def test_another_graph_leaves_the_rollback_to_the_one_that_knows_how(hotel: Hotel) -> None:
+    hotel.graph = hotel.builder().compile(checkpointer=SqliteSaver(hotel.db), name="first")
+    hotel.signoff.reject(hotel.run().tickets[0], by="ana")
+    other = Hotel(hotel.path, ["Nothing."], undo={"pay": hotel.cancel})
+    other.run(graph=other.builder().compile(checkpointer=InMemorySaver(), name="second"))
+    assert hotel.effects == BOOKED
+    hotel.resume()
+    assert hotel.effects == UNDONE
+
+
 # Where branches meet, and rounds ----------------------------------------------------------------------------------------------
 
 
@@ -316,6 +327,16 @@ def test_a_review_where_branches_meet_waits_for_both_and_reports_both(tmp_path: 
     hotel.signoff.reject(ticket, by="ana")
     hotel.resume()
     assert hotel.effects == ["left", "right", "unright", "unleft"]
+
+
+@pytest.mark.parametrize("verdict", ["approve", "reject"])
+def test_a_review_inside_a_subgraph_goes_on_and_rolls_back_there(hotel: Hotel, verdict: str) -> None:
+    outer = StateGraph(MessagesState).add_node("hotel", hotel.builder().compile()).add_edge(START, "hotel")
+    outer.add_node("after", lambda state: hotel.effect("after")).add_edge("hotel", "after")
+    hotel.graph = outer.compile(checkpointer=SqliteSaver(hotel.db))
+    getattr(hotel.signoff, verdict)(hotel.run().tickets[0], by="ana")
+    assert hotel.resume().status == "completed"
+    assert hotel.effects == [*([*BOOKED, "publish"] if verdict == "approve" else UNDONE), "after"]
 
 
 def test_rounds_are_counted_to_the_last_and_the_goal_stays_what_it_was(tmp_path: Path) -> None:
@@ -518,21 +539,27 @@ def test_an_action_that_is_erased_while_its_review_waits_is_reported_without_its
 # What the policy and the arguments hold ------------------------------------------------------------------------------------------
 
 
+PEOPLE = "people: {ana: {groups: [money]}, cem: {groups: [CEM]}, eve: {groups: [law]}}\n"
+QUEUES = """
+queues:
+  money: {owner: ana, reviewers: ["group:money"]}
+  law: {owner: eve, reviewers: ["group:law"], window: 1h}
+"""
+AT_ONCE = [[("book", {"room": "1"}), ("ring", {"room": "1"})], "Done."]
+
+
+def in_two_queues(groups: str) -> str:
+    """A policy under which bookings are money's, rings are law's, and cem is in these groups."""
+    money = "book: {risk: {reversible: true}, otherwise: {then: review, queue: money}}"
+    rings = "ring: {risk: {reversible: true}, otherwise: {then: review, queue: law}}"
+    policy = POLICY.replace("version: 1\n", f"version: 1\n{PEOPLE.replace('CEM', groups)}{QUEUES}")
+    policy = policy.replace("book: {risk: {reversible: true}, otherwise: review}", money)
+    return policy.replace("ring: {otherwise: {then: allow, record: true}}", rings)
+
+
 def test_reviews_that_were_put_off_in_several_queues_need_all_of_them_at_the_end(tmp_path: Path) -> None:
-    people = "people: {ana: {groups: [money]}, cem: {groups: [money, law]}, eve: {groups: [law]}}\n"
-    queues = "queues: {money: {owner: ana, reviewers: ['group:money']}, law: {owner: eve, reviewers: ['group:law'], window: 1h}}\n"
-    policy = (
-        POLICY.replace("version: 1\n", f"version: 1\n{people}{queues}")
-        .replace(
-            "{risk: {reversible: true}, otherwise: review}",
-            "{risk: {reversible: true}, otherwise: {then: review, queue: money}}",
-        )
-        .replace(
-            "{otherwise: {then: allow, record: true}}",
-            "{risk: {reversible: true}, otherwise: {then: review, queue: law}}",
-        )
-    )
-    hotel = Hotel(tmp_path, [[("book", {"room": "1"}), ("ring", {"room": "1"})], "Done."], policy)
+    hotel = Hotel(tmp_path, AT_ONCE, in_two_queues("money, law"))
+    assert hotel.signoff.check(hotel.graph) == []
     ticket = hotel.run().tickets[0]
     assert ticket.requirements.window.total_seconds() == 3600
     for by in ("ana", "eve"):
@@ -540,6 +567,18 @@ def test_reviews_that_were_put_off_in_several_queues_need_all_of_them_at_the_end
             hotel.signoff.approve(ticket, by=by)
     hotel.signoff.approve(ticket, by="cem")
     assert hotel.resume().status == "completed"
+
+
+def test_a_review_that_nobody_could_decide_is_warned_of_before_it_is_needed(tmp_path: Path) -> None:
+    hotel = Hotel(tmp_path, AT_ONCE, in_two_queues("money"))
+    [warning] = hotel.signoff.check(hotel.graph)
+    assert "too few people may decide what is put off to it together (book, ring)" in warning
+    with pytest.warns(UserWarning, match="too few people"):
+        hotel.run()
+    hotel.clock.advance(hours=2)
+    with pytest.warns(UserWarning, match="too few people"):
+        assert hotel.resume().status == "completed"
+    assert standings(hotel) == ["expired"]
 
 
 def test_a_policy_that_lets_outcomes_pass_still_asks_for_what_was_put_off_in_its_queue(tmp_path: Path) -> None:
@@ -561,6 +600,15 @@ def test_what_the_policy_hides_of_an_action_hides_nothing_else_of_the_report(tmp
     policy = POLICY.replace("book: {", "book: {redact: [args.goal, args.actions, args.result], ")
     ticket = Hotel(tmp_path, policy=policy).run().tickets[0]
     assert (ticket.args["goal"], rooms(ticket)) == ("Book two rooms", ["1", "2"])
+
+
+def test_a_run_of_more_actions_than_a_page_holds_is_reported_whole(hotel: Hotel) -> None:
+    policy = (hotel.signoff.policy.version, hotel.signoff.policy.document)
+    many = [opening({"room": str(n)}, mode="allow", record=True, tool="ring", thread_id="t-1") for n in range(1100)]
+    hotel.signoff.desk.open(many, policy=policy)
+    ticket = hotel.run().tickets[0]
+    assert [int(room) for room in rooms(ticket)[:1100]] == list(range(1100))
+    assert rooms(ticket)[1100:] == ["1", "2"]
 
 
 class Noting(Hotel):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import pytest
 from langchain_core.tools import StructuredTool, ToolException, tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.errors import ParentCommand
 from langgraph.prebuilt import InjectedState
@@ -73,7 +74,7 @@ def test_arguments_that_come_out_otherwise_each_time_do_not_undo_twice(tmp_path:
             raise KeyboardInterrupt
         return note
 
-    hotel.signoff.undoings["book"] = Undo(cancel, args)
+    hotel.undo["book"] = Undo(cancel, args)
     with pytest.raises(KeyboardInterrupt):
         hotel.rejected()
     assert hotel.resume().status == "in_doubt"
@@ -91,13 +92,53 @@ def test_another_undo_in_the_code_of_today_does_not_run_on_what_was_asked_of_the
     hotel = Hotel(tmp_path, undo={"book": lambda done: 1 / 0})
     hotel.rejected()
     ticket = waiting(hotel)
-    hotel.signoff.undoings["book"] = Undo(canceller(hotel), lambda done: {"booking": done.result["booking"]})
+    hotel.undo["book"] = Undo(canceller(hotel), lambda done: {"booking": done.result["booking"]})
     hotel.signoff.approve(ticket, by="ana")
     hotel.resume()
     [done] = hotel.rolled
     assert (hotel.effects, done.undone) == (DONE[:2], ())
     assert "undo_book was to undo it" in done.left[0].why
     assert "cancel would" in done.left[0].why
+
+
+# One name behind two gates -----------------------------------------------------------------------------------------------
+
+
+def two_desks(hotel: Hotel, other: Any) -> Any:
+    """The hotel's graph with a second desk, of the same name and work; what undoes its bookings is `other`."""
+    builder = hotel.builder()
+    builder.add_node("desk", hotel.tools(undo=other)).add_edge("desk", "agent")
+    way: Any = lambda state: "desk" if len(state["messages"]) == 2 else hotel.way("outcome")(state)  # noqa: E731
+    builder.branches["agent"].clear()
+    builder.add_conditional_edges("agent", way)
+    return builder.compile(checkpointer=InMemorySaver())
+
+
+def test_two_gates_with_the_same_undo_for_a_name_agree(tmp_path: Path) -> None:
+    hotel = Hotel(tmp_path)
+    hotel.graph = two_desks(hotel, {"book": hotel.cancel})
+    hotel.rejected()
+    ends(hotel)
+
+
+@pytest.mark.parametrize("other", [{}, {"book": len}], ids=["none", "another"])
+def test_an_undo_of_another_gate_with_a_tool_of_that_name_is_not_taken(tmp_path: Path, other: Any) -> None:
+    hotel = Hotel(tmp_path)
+    hotel.graph = two_desks(hotel, other)
+    ticket = hotel.run().tickets[0]
+    assert [action["can_undo"] for action in ticket.args["actions"]] == [False, False]
+    hotel.signoff.reject(ticket, by="ana")
+    hotel.resume()
+    [done] = hotel.rolled
+    assert (hotel.effects, done.undone) == (DONE[:2], ())
+    assert {left.why for left in done.left} == {"no undo is declared for it, or not the same at each of its gates"}
+
+
+def test_what_another_graph_declares_for_the_name_is_not_taken_either(tmp_path: Path) -> None:
+    hotel = Hotel(tmp_path)
+    hotel.tools(undo={"book": lambda done: hotel.effect("the wrong one")})
+    hotel.rejected()
+    ends(hotel)
 
 
 # Arguments that cannot be made ---------------------------------------------------------------------------------------------
@@ -126,7 +167,7 @@ BAD: dict[str, Callable[[Done], Any]] = {
 @pytest.mark.parametrize("args", BAD.values(), ids=BAD)
 def test_arguments_that_cannot_be_made_are_a_person_s_question(tmp_path: Path, args: Any) -> None:
     hotel = Hotel(tmp_path)
-    hotel.signoff.undoings["book"] = Undo(canceller(hotel), args)
+    hotel.undo["book"] = Undo(canceller(hotel), args)
     assert hotel.rejected().status == "pending_approval"
     first = waiting(hotel)
     assert any("could not be made" in note for note in first.notes)
@@ -182,11 +223,11 @@ def test_an_async_undo_in_a_sync_run_has_not_undone_anything(tmp_path: Path) -> 
     async def cancel(done: Done) -> str:
         return hotel.cancel(done)
 
-    hotel.signoff.undoings["book"] = cancel
+    hotel.undo["book"] = cancel
     assert hotel.rejected().status == "pending_approval"
     assert "aresume" in waiting(hotel).notes[0]
     assert hotel.effects == DONE[:2]
-    hotel.signoff.undoings["book"] = hotel.cancel
+    hotel.undo["book"] = hotel.cancel
     hotel.signoff.approve(waiting(hotel), by="ana")
     hotel.resume()
     ends(hotel)
@@ -198,10 +239,10 @@ async def test_a_function_that_gives_something_to_await_is_awaited(tmp_path: Pat
     async def cancel(done: Done) -> str:
         return hotel.cancel(done)
 
-    hotel.signoff.undoings["book"] = lambda done: cancel(done)
+    hotel.undo["book"] = lambda done: cancel(done)
     async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "a.db")) as saver:
         graph = hotel.builder().compile(checkpointer=saver)
-        hotel.signoff.undoings["book"] = lambda done: cancel(done)
+        hotel.undo["book"] = lambda done: cancel(done)
         run = await hotel.signoff.arun(graph, {"messages": [("user", "Go")]}, thread_id="t-1")
         hotel.signoff.reject(run.tickets[0], by="ana")
         await hotel.signoff.aresume(graph, thread_id="t-1")
@@ -245,7 +286,7 @@ def test_whatever_an_undo_gives_the_rest_is_undone_and_the_thread_ends(tmp_path:
         hotel.cancel(done)
         return garbage
 
-    hotel.signoff.undoings["book"] = cancel
+    hotel.undo["book"] = cancel
     assert hotel.rejected().status == "completed"
     ends(hotel)
 
@@ -257,7 +298,7 @@ def test_where_an_undo_wants_the_graph_to_go_is_not_where_it_goes(tmp_path: Path
         hotel.cancel(done)
         raise ParentCommand(Command(graph=Command.PARENT, goto="publish"))
 
-    hotel.signoff.undoings["book"] = cancel
+    hotel.undo["book"] = cancel
     assert hotel.rejected().status == "completed"
     ends(hotel)
 
@@ -275,7 +316,7 @@ def test_whatever_an_undo_raises_a_person_is_asked(tmp_path: Path, error: Except
             raise error
         return hotel.cancel(done)
 
-    hotel.signoff.undoings["book"] = cancel
+    hotel.undo["book"] = cancel
     assert hotel.rejected().status == "pending_approval"
     hotel.signoff.approve(waiting(hotel), by="ana")
     hotel.resume()
@@ -290,7 +331,7 @@ def test_a_tool_that_says_that_it_failed_has_not_undone_it(tmp_path: Path) -> No
         raise ToolException(f"{booking} cannot be cancelled")
 
     cancel = StructuredTool.from_function(says, name="cancel", handle_tool_error=True)
-    hotel.signoff.undoings["book"] = Undo(cancel, lambda done: {"booking": done.result["booking"]})
+    hotel.undo["book"] = Undo(cancel, lambda done: {"booking": done.result["booking"]})
     hotel.rejected()
     assert "b-2 cannot be cancelled" in waiting(hotel).notes[0]
 
@@ -362,10 +403,10 @@ def test_a_halt_of_the_undo_in_the_middle_of_a_rollback_lets_what_has_begun_fini
         hotel.signoff.halt(by="cem", tool="undo_book")
         return hotel.cancel(done)
 
-    hotel.signoff.undoings["book"] = cancel
+    hotel.undo["book"] = cancel
     assert hotel.rejected().status == "halted"
     assert hotel.effects == DONE[:3]
-    hotel.signoff.undoings["book"] = hotel.cancel
+    hotel.undo["book"] = hotel.cancel
     hotel.signoff.release(by="cem", tool="undo_book")
     hotel.resume()
     ends(hotel)
@@ -386,6 +427,9 @@ class Secret(Hotel):
     def book(self, room: str, card: str = "") -> dict[str, str]:  # type: ignore[override]  # it wants a card
         """Books a room."""
         return super().book(room)
+
+    def run(self, text: str = f"Book room 1 with {CARD}", **options: Any) -> Any:
+        return super().run(text, **options)
 
     def everything_shown(self) -> str:
         """Whatever anybody is shown of the record."""
@@ -434,7 +478,7 @@ def with_arguments_refused(hotel: Hotel) -> Any:
 @pytest.mark.parametrize("undo", [as_another_argument, deep_inside, failing, with_arguments_refused])
 def test_what_is_secret_of_an_action_shows_nowhere_in_its_review_and_its_rollback(tmp_path: Path, undo: Any) -> None:
     hotel = Secret(tmp_path)
-    hotel.signoff.undoings["book"] = undo(hotel)
+    hotel.undo["book"] = undo(hotel)
     run = hotel.rejected()
     assert CARD not in hotel.everything_shown()
     for ticket in run.tickets:
@@ -447,7 +491,7 @@ def test_what_is_secret_of_an_action_shows_nowhere_in_its_review_and_its_rollbac
 def test_what_is_secret_of_the_undo_itself_is_masked_too(tmp_path: Path) -> None:
     entry = "  cancel: {redact: [args.booking], otherwise: allow}\n"
     hotel = Hotel(tmp_path, policy=POLICY.replace("  look: allow\n", "  look: allow\n" + entry))
-    hotel.signoff.undoings["book"] = Undo(canceller(hotel), lambda done: {"booking": done.result["booking"]})
+    hotel.undo["book"] = Undo(canceller(hotel), lambda done: {"booking": done.result["booking"]})
     hotel.rejected()
     assert all("b-" not in str(ticket.args) for ticket in undos(hotel))
     ends(hotel)
@@ -477,7 +521,7 @@ def test_what_was_undone_before_it_was_erased_counts_as_undone(tmp_path: Path, w
             raise ValueError("no")
         return hotel.cancel(done)
 
-    hotel.signoff.undoings["book"] = cancel
+    hotel.undo["book"] = cancel
     hotel.rejected()
     [undone] = [ticket for ticket in undos(hotel) if ticket.standing is Standing.EXECUTED]
     booked = [ticket for ticket in hotel.signoff.find(Query(tool="book")) if ticket.args["room"] == "2"]

@@ -324,6 +324,16 @@ def make_undo(job: Job, death: Death) -> Callable[[Done], str]:
     return undo
 
 
+def make_seal(job: Job, death: Death) -> Callable[[], None]:
+    """What only the approval of an outcome does: a line in the same file."""
+
+    def seal() -> None:
+        with death.near("sealing"):
+            add_line(job.path / "effects.log", tool="seal", to="all")
+
+    return seal
+
+
 def make_probe(job: Job) -> Callable[[CurrentAction], Any]:
     """The tool's own `verify`, of the kind that the job names."""
 
@@ -379,6 +389,11 @@ def make_graph(job: Job, death: Death, signoff: Signoff, saver: Any) -> Any:
 
         send, probe = tools[0].coroutine or tools[0].func, make_probe(job) if job.probe else None
         return guarded.make_graph(job.door, job.lines, send, None if job.gate == "bare" else signoff, probe, saver)
+    if job.door.startswith("review"):
+        import reviewed  # beside this file, which runs as a script
+
+        seal = None if job.door == "review" else make_seal(job, death)
+        return reviewed.make_graph(job.lines, tools, signoff, undo=undo["send"], seal=seal, saver=saver)
     if "propose_plan" in json.dumps(job.lines):
         tools = [*tools, signoff.plan(tools)]
     if job.gate != "bare":

@@ -37,6 +37,7 @@ from langgraph_signoff.law.verdicts import (
     settle,
     settled,
     silence,
+    too_few,
     why_not,
     withdraw,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "stands",
     "step_for",
     "stricter",
+    "too_few",
     "turn",
     "until",
     "why_not",

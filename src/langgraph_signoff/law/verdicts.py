@@ -65,6 +65,14 @@ def why_not(requirements: Requirements, *, by: str, people: People, requester: s
     return None
 
 
+def too_few(requirements: Requirements, *, people: People, requester: str | None = None) -> bool:
+    """Whether there are not as many people who may decide so as must approve."""
+    if people is None:
+        return False
+    may = [by for by in people if not why_not(requirements, by=by, people=people, requester=requester)]
+    return len(may) < requirements.approvals
+
+
 def decide(case: Case, say: Say, people: People) -> list[Draft]:
     """What approve, reject or send-back adds to a ticket's history. Raises a `DecisionRefused` that says why not."""
     hear(case, say, people)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
 
+from langgraph_signoff import law
 from langgraph_signoff.errors import GraphRefused
 from langgraph_signoff.nodes.closures import Gating, gating_of
 from langgraph_signoff.nodes.gate import Gate
 from langgraph_signoff.nodes.gated_tool import GatedTool, ungated
 from langgraph_signoff.nodes.heart import Heart
+from langgraph_signoff.nodes.internals import nodes_around
 from langgraph_signoff.nodes.marks import behind_gate, gate_of
 from langgraph_signoff.nodes.question_tool import QuestionTool
 from langgraph_signoff.nodes.tool_node import GatedToolNode
+from langgraph_signoff.vocabulary import Requirements, Undoing
 
 AnyGate = GatedToolNode | Gating | Gate
 
@@ -34,19 +39,37 @@ def check(graph: Graph) -> list[str]:
         found += _check_node(name, node)
         for gate in gates:
             found += _check_gate(gate, node.bound)
+            found += _check_review(gate, graph) if _is_review(gate) else []
     return found
+
+
+def _is_review(gate: AnyGate) -> bool:
+    return isinstance(gate, Gate) and gate.kind == "outcome"
 
 
 def _check_gate(gate: AnyGate, node: Any) -> list[str]:
     # The policy that rules there, whichever the caller has.
-    is_review = isinstance(gate, Gate) and gate.kind == "outcome"  # to be reviewed is what it is for
-    named = [] if is_review else _nodes(gate)
+    named = [] if _is_review(gate) else _nodes(gate)  # to be reviewed is what a review is for
     found = gate.heart.policy.warnings(_tools(gate, node), named, _questions(gate, node))
     return found + _check_undo(gate, _tools(gate, node))
 
 
+def _check_review(review: AnyGate, graph: Graph) -> list[str]:
+    policy, needs = review.heart.policy, list[tuple[str, Requirements]]()
+    for gate, node in ((gate, node.bound) for _, node, gates in _gated_nodes(graph) for gate in gates):
+        needs += [(name, need) for name in _tools(gate, node) for need in policy.put_off(name, kind="tool")]
+        needs += [(name, need) for name in _nodes(gate) for need in policy.put_off(name, kind="node")]
+    if not needs or not law.too_few(functools.reduce(law.stricter, (need for _, need in needs)), people=policy.people):
+        return []
+    names = ", ".join(sorted({name for name, _ in needs}))
+    return [
+        f"{', '.join(_nodes(review))}: too few people may decide what is put off to it together ({names}): a run that does all of "
+        "it ends without a decision; give their queues reviewers in common, or write `supervision: tactical` for some"
+    ]
+
+
 def _check_undo(gate: AnyGate, tools: list[str]) -> list[str]:
-    policy, undoings = gate.heart.policy, gate.heart.undoings
+    policy, undoings = gate.heart.policy, gate.heart.own_undoings
     missing = [tool for tool in tools if policy.undoes(tool, kind="tool") and tool not in undoings]
     missing += [node for node in _nodes(gate) if policy.undoes(node, kind="node") and node not in undoings]
     return [
@@ -72,11 +95,16 @@ def _check_node(name: str, node: Any) -> list[str]:
     return found
 
 
-def _gated_nodes(graph: Graph) -> Iterable[tuple[str, Any, list[AnyGate]]]:
-    for part in [graph, *(subgraph for _, subgraph in graph.get_subgraphs(recurse=True))]:
-        for name, node in part.nodes.items():
-            if gates := _gates(node.bound):
-                yield name, node, gates
+def _gated_nodes(graph: Graph) -> Iterator[tuple[str, Any, list[AnyGate]]]:
+    return _gated_among(graph.nodes)
+
+
+def _gated_among(nodes: Mapping[str, Any]) -> Iterator[tuple[str, Any, list[AnyGate]]]:
+    for name, node in nodes.items():
+        if gates := _gates(node.bound):
+            yield name, node, gates
+        for subgraph in node.subgraphs:
+            yield from _gated_among(getattr(subgraph, "nodes", {}))
 
 
 def _gates(node: Any) -> list[AnyGate]:
@@ -112,6 +140,22 @@ def gated(graph: Graph) -> tuple[list[str], list[str], list[str]]:
     tools = [name for gate, node in found for name in _tools(gate, node)]
     questions = [name for gate, node in found for name in _questions(gate, node)]
     return tools, [name for gate, _ in found for name in _nodes(gate)], questions
+
+
+def undoings_around(heart: Heart) -> dict[str, Undoing]:
+    """What undoes each tool and node, as the gates of the running graphs declare it; of what they do not guard, as any gate does.
+
+    A name for which they do not declare the same is left out: the record does not say which of them a call has passed.
+    """
+    declared: dict[str, list[Undoing | None]] = {}
+    for nodes in nodes_around(ensure_config().get("configurable", {})):
+        for gate, node in ((gate, node.bound) for _, node, gates in _gated_among(nodes) for gate in gates):
+            for name in (*_tools(gate, node), *_nodes(gate)):
+                declared.setdefault(name, []).append(gate.heart.own_undoings.get(name))
+    found = {name: undoing for name, undoing in heart.undoings.items() if name not in declared}
+    return found | {
+        name: first for name, (first, *others) in declared.items() if first and all(other == first for other in others)
+    }
 
 
 def guards(graph: Graph) -> Iterator[tuple[Heart, frozenset[str], dict[str, BaseTool]]]:

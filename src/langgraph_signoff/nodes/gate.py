@@ -234,7 +234,7 @@ def messages_in(given: Any) -> list[Any]:
 
 def _visit(case: Case) -> str:
     """The visit that ran, or else the one that asked; empty if that has been erased."""
-    return str(case.result.get("visit") or case.action.get("visit", ""))
+    return str(case.result.get("visit") or case.visit)
 
 
 def _only(args: Mapping[str, Json]) -> dict[str, Json]:

@@ -77,13 +77,14 @@ class Door(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Heart:
-    """Lets a call through, asks, or refuses."""
+    """Lets a call through, asks, or refuses. `undoings`: of every gate of its Signoff; `own_undoings`: of this one."""
 
     desk: Desk
     claims: Claims
     policy: Policy
     probes: Mapping[str, Probe]
     undoings: Mapping[str, Undoing]
+    own_undoings: Mapping[str, Undoing]
     advisors: Advisors
     plans: Plans
     inbox_schema: InboxSchema = AS_LANGCHAIN
@@ -147,8 +148,8 @@ class Heart:
         return call.adjust(ruling) if call.adjust else ruling
 
     def _can_be_taken_back(self, call: Call, ruling: Ruling) -> bool:
-        # The policy may say that a gate declares an undo, and none does.
-        return bool(ruling.risk.reversible) or call.action.tool in self.undoings
+        # The policy may say that the gate declares an undo, and it does not.
+        return bool(ruling.risk.reversible) or call.action.tool in self.own_undoings
 
     def _is_reviewed_later(self, call: Call) -> bool:
         # A review is none of itself, and an undo is reported nowhere. What another graph reviews, or another ledger holds, is

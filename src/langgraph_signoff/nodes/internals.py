@@ -96,15 +96,15 @@ def is_answered_by_id(configurable: Configurable) -> bool:
     return configurable.get(_RESUME_MAP) is not None
 
 
-def nodes_around(configurable: Configurable) -> Iterator[Any]:
-    """The nodes of the graph in which a task runs, then those of each graph around it, as far as it runs in the same thread."""
+def nodes_around(configurable: Configurable) -> Iterator[Mapping[str, Any]]:
+    """The nodes, by name, of the graph in which a task runs, then of each graph around it that runs in the same thread."""
     thread_id = configurable.get("thread_id")
     while call := configurable.get(_CALL):
         loop = getattr(_unguarded(call).keywords.get("schedule_task"), "__self__", None)
         if loop is None or loop.config["configurable"].get("thread_id") != thread_id:
             return
         configurable = loop.config["configurable"]
-        yield from loop.nodes.values()
+        yield loop.nodes
 
 
 def hear(configurable: Configurable) -> None:

@@ -37,6 +37,5 @@ def _marked(node: Any, mark: str) -> Any:
 
 def gates_around() -> Iterator[Gate]:
     """The guarded nodes of the graph that runs here, and of the graphs around it in the same thread."""
-    for node in nodes_around(ensure_config().get("configurable", {})):
-        if gate := gate_of(node.bound):
-            yield gate
+    for nodes in nodes_around(ensure_config().get("configurable", {})):
+        yield from (gate for node in nodes.values() if (gate := gate_of(node.bound)))

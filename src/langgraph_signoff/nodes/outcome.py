@@ -20,16 +20,18 @@ from langgraph_signoff.errors import TicketClosed
 from langgraph_signoff.justification import Undoings, justification
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query, Row
+from langgraph_signoff.masking import Hush
 from langgraph_signoff.nodes import visits
 from langgraph_signoff.nodes.as_json import as_json
+from langgraph_signoff.nodes.checks import undoings_around
 from langgraph_signoff.nodes.gate import Gate, NodeDoor, messages_in
 from langgraph_signoff.nodes.marks import MARK
 from langgraph_signoff.nodes.messages import RecordedFailure
 from langgraph_signoff.nodes.rollback import rollback, undone
 from langgraph_signoff.nodes.steps import Io, Steps, adrive, at_once, drive, in_time
 from langgraph_signoff.nodes.stopped import unhandled
-from langgraph_signoff.nodes.turn import Call, last_human, where_from
-from langgraph_signoff.view import hush_of, to_ticket
+from langgraph_signoff.nodes.turn import Call, graph_of, last_human, where_from
+from langgraph_signoff.view import secrets_of, to_ticket
 from langgraph_signoff.vocabulary import Action, Json, Kind, Left, Rollback, Ruling, Standing
 
 Update = Any
@@ -167,7 +169,7 @@ class OutcomeReview:
     def _report(self, state: Any, work: Sequence[Case], cases: Sequence[Case]) -> dict[str, Json]:
         # The words of a conversation quote what the policy hides of its actions.
         goal, result = _hushed(cases, [as_json(self._goal(state)), as_json(self._result(state))])
-        undoings = Undoings(self._heart.undoings, undone(self._heart, work))
+        undoings = Undoings(undoings_around(self._heart), undone(self._heart, work))
         return justification(goal, [to_ticket(case) for case in work], result=result, undoings=undoings)
 
     def _adjust(self, work: Sequence[Case], ruling: Ruling) -> Ruling:
@@ -197,17 +199,21 @@ class OutcomeReview:
         return {"messages": [HumanMessage(words, additional_kwargs={_OURS: True})]} if messages_in(state) else None
 
     def _to_roll_back(self) -> list[Case]:
-        """Reviews of this name that were rejected, and whose rollback is not finished: the thread may have gone on meanwhile."""
-        thread_id, _ = where_from(get_config())
+        """Rejected reviews whose rollback is not finished, the newest first: the thread may have gone on meanwhile."""
+        config, desk = get_config(), self._heart.desk
+        thread_id, _ = where_from(config)
         query = Query(thread_id=thread_id, tool=self._gate.name, standings=(Standing.REJECTED,), limit=1000)
-        cases = [self._heart.desk.case(row.id) for row in self._heart.desk.ledger.find(query)]
+        # Another graph knows how to undo its own.
+        rows = [row for row in desk.ledger.find(query) if len({row.graph, graph_of(config)} - {""}) < 2]
+        cases = [desk.case(id_) for id_ in reversed(desk.ledger.in_order([row.id for row in rows], "opened"))]
         return [case for case in cases if case.kind == "outcome" and case.rollback is None]
 
     def _rolled_back(self, case: Case) -> Steps[Rollback]:
         if case.rollback is not None:
             return case.rollback
         cases = yield Io(lambda: [self._heart.desk.case(id_) for id_ in case.reports])
-        done: Rollback = yield from rollback(self._heart, cases, admit=self._heart.admit)
+        heart = replace(self._heart, undoings=undoings_around(self._heart))
+        done: Rollback = yield from rollback(heart, cases, admit=heart.admit)
         yield Io(partial(self._heart.desk.write, case.id, partial(law.roll_back, done=done)))
         return done
 
@@ -244,10 +250,8 @@ def _is_answer(review: Case, asked: Action, open_to_it: Sequence[Case]) -> bool:
 
 
 def _hushed(cases: Sequence[Case], value: Json) -> Json:
-    for case in cases:
-        if case.ruling.redact and case.kind not in _NOT_WORK:
-            value = hush_of(case)(value)
-    return value
+    work = (case for case in cases if case.ruling.redact and case.kind not in _NOT_WORK)
+    return Hush([{"all": [secret for case in work for secret in secrets_of(case)]}], ["all"])(value)
 
 
 def _nothing(*_: Any) -> None:

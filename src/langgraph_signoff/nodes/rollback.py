@@ -96,7 +96,7 @@ def _cannot(heart: Heart, case: Case, begun: Case | None) -> str:
     """Why nothing can be tried, empty if it can."""
     undoing = heart.undoings.get(_tool(case))
     if undoing is None:
-        return "no undo is declared for it"
+        return "no undo is declared for it, or not the same at each of its gates"
     if case.erased:
         return "what it was about has been erased"
     name = name_of(undoing, _tool(case))

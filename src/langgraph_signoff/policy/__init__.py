@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from langgraph_signoff.errors import Mistake, PolicyError
 from langgraph_signoff.policy.describe import render_describe
 from langgraph_signoff.policy.loading import Source, read_bytes, read_data, read_text
-from langgraph_signoff.vocabulary import Action, Counts, Json, Ruling
+from langgraph_signoff.vocabulary import Action, Counts, Json, Requirements, Ruling
 
 if TYPE_CHECKING:
     from langgraph_signoff.policy.rulebook import Rulebook
@@ -113,6 +113,10 @@ class Policy:
         """Whether the entry of a tool or node says that its gate declares an undo."""
         index = self._indexes[kind]
         return any(index.undoes(entry) for entry in index.entries(name)[:1])
+
+    def put_off(self, name: str, *, kind: Literal["tool", "node"]) -> tuple[Requirements, ...]:
+        """What the reviews of a tool's calls or a node's runs need that can wait for the outcome of the run."""
+        return self._indexes[kind].rulebook(name).put_off
 
     def names(self, name: str, *, kind: Ruled) -> bool:
         """Whether an entry of the section for this kind names it, or a pattern fits it."""

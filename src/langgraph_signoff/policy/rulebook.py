@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from langgraph_signoff.policy.expressions import EVERY_TOOL, KINDS, OWN_TOOL, Expression, compile_chain, risk_facts
-from langgraph_signoff.vocabulary import Action, Counts, Json, Ruling
+from langgraph_signoff.vocabulary import Action, Counts, Json, Requirements, Ruling
 
 DEEPEST_ARGUMENT = 64
 
@@ -45,6 +45,11 @@ class Rulebook:
     def modes(self) -> tuple[str, ...]:
         """What it can rule, as far as its rules say."""
         return tuple(dict.fromkeys("audit" if ruling.audit else ruling.mode for ruling in self._rulings))
+
+    @property
+    def put_off(self) -> tuple[Requirements, ...]:
+        """What its reviews need that can wait for the outcome of their run."""
+        return tuple(ruling.requirements for ruling in self._rulings if ruling.at_the_end)
 
     def decide(self, action: Action, *, now: datetime, history: Counts) -> Ruling:
         """The ruling on an action; the same object for the same rule, and never an allow where anything was in doubt."""
