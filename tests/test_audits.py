@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from langgraph_signoff import (
 )
 from langgraph_signoff.audit import verify
 from langgraph_signoff.law import Choice
-from langgraph_signoff.ledger import Draft, open_ledger
+from langgraph_signoff.ledger import Draft, link, open_ledger
 from langgraph_signoff.policy.quoting import quote
 from langgraph_signoff.vocabulary import AUDITS
 from support import NOW, Clock, agent, open_audit, open_ticket, opening
@@ -541,6 +542,37 @@ def test_an_audit_that_was_tampered_with_is_found(signoff: Signoff, path: Path, 
     [audit] = signoff.audits()
     broken = forged(path, statement.replace("{audit}", audit.id).replace("{about}", audit.about))
     assert any(words in text for text in broken), broken
+
+
+def test_a_stream_that_stands_where_an_audit_would_keeps_no_outcome_from_the_record(signoff: Signoff) -> None:
+    made = opening({"order": 1}, tool="tag", mode="allow", once=True, rule="tools.tag.otherwise", audit=_audit())
+    signoff.desk.open([made], policy=(signoff.policy.version, signoff.policy.document))
+    signoff.ledger.append(link(law.audit_id(made.id), None, [Draft("opened", {"kind": "audit"})], NOW))
+    signoff.desk.write(made.id, lambda _: [Draft("executed", {"attempt": 1}, {"rendering": "done"})])
+    assert signoff.ticket(made.id).standing is Standing.EXECUTED
+    assert any("has the audit of another outcome" in text for text in signoff.verify().broken)
+
+
+def test_an_erasure_that_was_cut_off_in_the_middle_is_finished_by_the_next(signoff: Signoff, audit: Ticket) -> None:
+    signoff.confirm(audit, by="ana")
+    signoff.desk._erase(audit.id, "dpo", "asked for")  # and then the process dies
+    assert signoff.ticket(audit.about).args != {}
+    for _ in range(2):
+        signoff.erase(audit.about, by="dpo", reason="asked for")
+    assert [signoff.ticket(id_).args for id_ in (audit.id, audit.about)] == [{}, {}]
+    assert signoff.verify().broken == []
+
+
+def test_who_watches_sees_the_choice_the_flag_and_the_alert(signoff: Signoff) -> None:
+    run(signoff, 7)
+    [audit] = signoff.audits()
+    events = signoff.watch(after=signoff.ledger.last() - 2)
+    signoff.flag(audit, by="ana", reason="not 4711")
+    ran, opened, flagged, alerted = islice(events, 4)
+    assert (ran["kind"], ran["body"]["audit"]["why"]) == ("executed", "new_tool")
+    assert (opened["stream"], opened["tool"], opened["body"]["about"]) == (audit.id, "tag", audit.about)
+    assert (flagged["body"]["verdict"], flagged["reason"]) == ("flag", "not •••")
+    assert (alerted["kind"], alerted["stream"], alerted["thread_id"]) == ("alerted", audit.id, "t")
 
 
 def test_the_secret_is_shown_nowhere(signoff: Signoff, path: Path, capfd: pytest.CaptureFixture[str]) -> None:

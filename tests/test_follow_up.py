@@ -15,7 +15,19 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.prebuilt import InjectedState
 
-from langgraph_signoff import Audit, Done, FollowUp, OnFlag, Policy, Signoff, Standing, Ticket, TicketClosed, Undo
+from langgraph_signoff import (
+    Audit,
+    Done,
+    FollowUp,
+    OnFlag,
+    Policy,
+    Query,
+    Signoff,
+    Standing,
+    Ticket,
+    TicketClosed,
+    Undo,
+)
 from langgraph_signoff.middleware import SignoffMiddleware
 from langgraph_signoff.testing import ScriptedModel
 from support import Clock, agent, open_audit
@@ -236,6 +248,19 @@ def test_a_graph_leaves_the_flags_of_others(shop: Shop) -> None:
         assert shop.kinds(audit) == ["opened", "decided"]
     assert [found.did for found in shop.signoff.follow_up(graph)] == ["undo"]
     other.close()
+
+
+def test_what_comes_of_a_flag_stands_in_the_ledger_of_the_flag(shop: Shop) -> None:
+    """A graph that a command loads has opened a ledger for itself, wherever that is."""
+    undo = {"tag": lambda done: shop.effect(f"untag {done.args['order']}")}
+    with shop.graph(undo=undo) as graph, closing(Signoff(shop.folder / "other.db", policy=shop.policy)) as other:
+        audit = open_audit(other, {"order": 7}, tool="tag", audit=Audit(on_flag=OnFlag(undo=True)))
+        other.flag(audit, by="ana")
+        assert [found.did for found in other.follow_up(graph)] == ["undo"]
+        assert [ticket.standing for ticket in other.find(Query(tool="undo_tag"))] == [Standing.EXECUTED]
+        assert other.verify().broken == []
+    assert shop.effects == ["untag 7"]
+    assert list(shop.signoff.ledger.all_rows()) == []
 
 
 def test_arguments_that_the_tool_does_not_take_are_left_to_a_person(tmp_path: Path) -> None:

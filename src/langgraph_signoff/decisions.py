@@ -117,8 +117,10 @@ class Decisions(Office):
     def erase(self, ticket: Ticket | str, *, by: str, reason: str) -> Ticket:
         """Erases what a finished ticket was about: arguments, words, result. That it was, and who erased it and why, stays.
 
-        A run that comes to it again is answered from the record, without the contents. The checkpointer keeps its own copy
-        of the conversation; the report of an outcome, and the ticket of an undo, quote the action and are erased apart. Raises TicketClosed for a ticket that something may still come of: withdraw or settle it first.
+        An action and its audit are erased together, whichever is named; the report of an outcome, and the ticket of an undo,
+        quote the action and are erased apart. A run that comes to it again is answered from the record, without the contents.
+        The checkpointer keeps its own copy of the conversation. Raises TicketClosed for a ticket that something may still come
+        of: withdraw, settle, confirm or flag it first.
         """
         return to_ticket(self.desk.erase(self._id(ticket), by=by.strip(), reason=reason.strip()))
 

@@ -282,7 +282,7 @@ class Desk:
         choice = self._choose(case, drafts)
         entries = link(case.id, last, law.noted(drafts, choice) if choice else drafts, self.clock())
         law.advance(case, entries)
-        audits = [law.opened(case, entries[-1], choice)] if choice and choice.is_audited else []
+        audits = self._audits(case, entries[-1], choice)
         # A pending call waits for a person, and neither a comment, the end of a plan nor an audit changes anything for its
         # thread; after anything else it may go on, or have died while it did.
         is_talk = all(draft.kind == "ended" or draft.body.get("verdict") == Verdict.COMMENT for draft in drafts)
@@ -291,6 +291,12 @@ class Desk:
         rows = [to_row(each) for each in (case, *(law.recorded([audit]) for audit in audits))]
         # The audit opens with the outcome, in one transaction: nothing that ran can miss its choice.
         return _Added(entries[-1], [*entries, *audits], rows, wakes)
+
+    def _audits(self, case: Case, ran: Entry, choice: law.Choice | None) -> list[Entry]:
+        # An outcome must go on record, also where somebody has put a stream of that name there: a check finds it.
+        if choice is None or not choice.is_audited or self.ledger.history(law.audit_id(case.id)):
+            return []
+        return [law.opened(case, ran, choice)]
 
     def _choose(self, case: Case, drafts: Sequence[Draft]) -> law.Choice | None:
         audit = case.ruling.audit if case.ruling.mode == "allow" else None

@@ -100,7 +100,8 @@ class FollowUps:
         for heart, names, tools in guards(self.graph):
             if name in names:
                 # Its rules and its undos, and the record at hand: the graph may have opened that for itself.
-                return replace(heart, desk=self.own.desk, claims=self.own.claims), tools.get(name)
+                own = self.own
+                return replace(heart, desk=own.desk, claims=own.claims, plans=own.plans), tools.get(name)
         return (self.own, None) if name in self.own.undoings else None
 
 
