@@ -19,9 +19,9 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 
 from langgraph_signoff import Action, Audit, Policy, Requirements, Ruling, Signoff, Ticket
 from langgraph_signoff.canonical import digest
-from langgraph_signoff.desk import Opening
 from langgraph_signoff.law import audit_id
 from langgraph_signoff.ledger import Draft
+from langgraph_signoff.records import Opening
 from langgraph_signoff.testing import ScriptedModel
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)

@@ -210,7 +210,7 @@ def test_the_tail_cut_off_is_found_by_the_noted_seal_alone(record: tuple[Path, s
 
 def _rows_of(ledger: Any) -> Iterator[Any]:
     from langgraph_signoff import law
-    from langgraph_signoff.desk import to_row
+    from langgraph_signoff.records import to_row
 
     for stream in {entry.stream for _, entry in ledger.scan()} - {"seals"}:
         yield to_row(law.recorded(ledger.history(stream)))

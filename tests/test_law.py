@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langgraph_signoff import law
-from langgraph_signoff.desk import to_draft, to_row
 from langgraph_signoff.errors import (
     DecisionRefused,
     IncompleteDecision,
@@ -25,6 +24,7 @@ from langgraph_signoff.errors import (
 )
 from langgraph_signoff.law import Case, Edit, Say, stricter
 from langgraph_signoff.ledger import Draft, Entry, link
+from langgraph_signoff.records import to_draft, to_row
 from langgraph_signoff.vocabulary import AUDITS, Answer, Audit, Left, Requirements, Rollback, Standing, Verdict
 from support import NOW, opening
 

@@ -14,10 +14,10 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from langgraph_signoff import law
-from langgraph_signoff.desk import to_draft, to_row
 from langgraph_signoff.law import Case, Plan, Say, Step, covers, stricter
 from langgraph_signoff.law.plans import fits, is_pattern
 from langgraph_signoff.ledger import Draft, Entry, link
+from langgraph_signoff.records import to_draft, to_row
 from langgraph_signoff.vocabulary import Requirements, Risk, Standing, Verdict
 from support import NOW, json_values, opening
 

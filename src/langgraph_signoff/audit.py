@@ -9,10 +9,10 @@ from datetime import datetime
 
 from langgraph_signoff import law
 from langgraph_signoff.choices import wrong_choice
-from langgraph_signoff.desk import to_row
 from langgraph_signoff.entries import hash_contents, hash_entry
 from langgraph_signoff.errors import LedgerError, StaleTicket
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Row, link
+from langgraph_signoff.records import to_row
 from langgraph_signoff.render import counted
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST
 

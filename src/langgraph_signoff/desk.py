@@ -5,15 +5,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from langgraph_signoff import law
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket, UnknownTicket
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, Row, Wake, link, stamp
-from langgraph_signoff.vocabulary import AUDITS, Action, Counts, Kind, Ruling, Standing, Verdict
+from langgraph_signoff.records import Opening, to_draft, to_row
+from langgraph_signoff.vocabulary import AUDITS, Counts, Kind, Standing, Verdict
 
 Clock = Callable[[], datetime]
 Step = Callable[[Case], list[Draft]]
@@ -37,25 +38,6 @@ _REFUSED = {
 def utc_now() -> datetime:
     """The time of this machine, in UTC."""
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """A ruled action that is about to become a ticket, a denial or a recorded call.
-
-    `siblings`: the tools that the same message proposes before it. `notes`: what advisors said. `doubted`: whether one of
-    them wants a person's word.
-    """
-
-    id: str
-    action: Action
-    ruling: Ruling
-    previous: str | None = None
-    round: int = 1
-    difference: Sequence[Mapping[str, Any]] = field(default=())
-    siblings: Sequence[str] = field(default=())
-    notes: Sequence[str] = field(default=())
-    doubted: bool = False
 
 
 class Beside(NamedTuple):
@@ -325,33 +307,6 @@ def _until_fresh(attempt: Callable[[], T]) -> T:
     return attempt()
 
 
-def to_row(case: Case) -> Row:
-    """Where a case stands, for lists: derived from the history alone, so that it can be rebuilt."""
-    opening, action = case.opening, case.action
-    due = case.expires_at
-    return Row(
-        id=case.id,
-        thread_id=opening["thread_id"],
-        standing=str(case.standing),
-        queue=case.requirements.queue,
-        priority=case.requirements.priority,
-        due_at=stamp(due) if due else None,
-        opened_at=stamp(case.opened_at),
-        tool=opening["tool"],
-        graph=opening["graph"],
-        reason_code=case.ruling.reason_code,
-        seq=case.seq,
-        digest=action.get("digest", ""),
-        turn=action.get("turn", ""),
-        message_id=action.get("message_id", ""),
-        previous=case.previous,
-        round=case.rounds,
-        reviewed=case.ruling.mode == "review",
-        told=case.told_unknown or case.follow_up is not None,
-        audited=law.entry_of(case.ruling.rule) if case.kind == "audit" else "",
-    )
-
-
 def _wake(case: Case, entry: Entry) -> Wake:
     return Wake(case.opening["thread_id"], entry.hash, entry.at)
 
@@ -366,25 +321,3 @@ def _readable(ticket_id: str) -> Iterator[None]:
 
 def _nothing(case: Case) -> list[Draft]:  # noqa: ARG001  # a step that adds nothing of its own
     return []
-
-
-_KEPT = {"kind", "thread_id", "tool", "graph", "agent", "requester"}
-
-
-def to_draft(opening: Opening) -> Draft:
-    """The first entry of a ticket."""
-    action = opening.action
-    # An erasure must neither bring back what has been reviewed, nor end a rollback that was ordered.
-    kept = _KEPT | ({"visit", "reports"} if action.kind == "outcome" else set())
-    open_part = {
-        **{key: getattr(action, key) for key in sorted(kept)},
-        "ruling": opening.ruling.model_dump(mode="json"),
-        "previous": opening.previous,
-        "round": opening.round,
-    }
-    # Its JSON mode would write null for NaN, and a call with other arguments would run.
-    words = action.model_dump(exclude=kept | {"reports"})
-    contents = {"action": words, "difference": list(opening.difference), "siblings": list(opening.siblings)}
-    if opening.notes:
-        contents["notes"] = list(opening.notes)
-    return Draft("opened", open_part, contents)

@@ -225,17 +225,16 @@ class Gates(Office):
         for name, undoing in (undoings or {}).items():
             check_undoing(name, undoing)
         self.undoings.update(undoings or {})
-        advisors = Advisors(self._advisors, self._advice_within)
         return Heart(
-            self.desk,
-            self.claims,
-            self.policy,
-            probes or {},
-            self.undoings,
-            {} if undoings is None else undoings,
-            advisors,
-            self.plans,
-            self._inbox_schema,
+            desk=self.desk,
+            claims=self.claims,
+            policy=self.policy,
+            plans=self.plans,
+            advisors=Advisors(self._advisors, self._advice_within),
+            probes=probes or {},
+            undoings=self.undoings,
+            own_undoings={} if undoings is None else undoings,
+            inbox_schema=self._inbox_schema,
         )
 
     @staticmethod

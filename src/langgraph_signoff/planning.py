@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from langgraph_signoff import law
-from langgraph_signoff.desk import Beside, Desk, Opening, to_row
+from langgraph_signoff.desk import Beside, Desk
 from langgraph_signoff.errors import StaleTicket
 from langgraph_signoff.law import Case, Plan
 from langgraph_signoff.ledger import Draft, Query, Wake, link, stamp
 from langgraph_signoff.policy import Policy
+from langgraph_signoff.records import Opening, to_row
 from langgraph_signoff.vocabulary import PLANNED, Action, Counts, Planned, Ruling, Standing
 
 _MOST_READS = 100  # how often one message is looked at again when others keep using its plans

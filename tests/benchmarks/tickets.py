@@ -12,7 +12,7 @@ import psutil
 from measure import Figure, in_turn, microseconds
 
 from langgraph_signoff import Action, Policy, Signoff
-from langgraph_signoff.desk import Opening
+from langgraph_signoff.records import Opening
 
 NOW = datetime.now(UTC)
 POLICY = Policy(tools={"send": "review"})

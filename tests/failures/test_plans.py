@@ -23,10 +23,10 @@ from agents import agency
 from failures.world import World, swapped
 from langgraph_signoff import Run, Signoff, Standing, Ticket
 from langgraph_signoff.claims import Unplanned
-from langgraph_signoff.desk import Opening, to_draft, to_row
 from langgraph_signoff.law import recorded
 from langgraph_signoff.ledger import Draft, link
 from langgraph_signoff.ledger.sqlite import SqliteLedger
+from langgraph_signoff.records import Opening, to_draft, to_row
 from langgraph_signoff.testing import ScriptedModel
 from langgraph_signoff.vocabulary import PLANNED, Planned
 from support import agent, json_values, open_ticket, opening, until

@@ -1,0 +1,173 @@
+"""Before a call runs: its ruling, its ticket, and the wait for a person."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from langgraph_signoff import planning
+from langgraph_signoff.desk import Desk
+from langgraph_signoff.law import Case, Halt
+from langgraph_signoff.ledger import Query
+from langgraph_signoff.nodes.advice import Advisors
+from langgraph_signoff.nodes.marks import gates_around
+from langgraph_signoff.nodes.payload import AS_LANGCHAIN, halt_pause, pause, pause_id
+from langgraph_signoff.nodes.steps import Ask, Hear, Io, Sleep, Steps
+from langgraph_signoff.nodes.turn import Call, identified
+from langgraph_signoff.planning import Plans
+from langgraph_signoff.policy import Policy
+from langgraph_signoff.records import Opening
+from langgraph_signoff.vocabulary import Counts, InboxSchema, Ruling, Standing, Undoing
+
+POLL = 0.05  # seconds between two looks at what somebody else is about
+_GATHER = 2.0  # seconds that a call waits for those of its message which a plan wants before it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Rules on calls, opens their tickets, and waits for them. `own_undoings`: what its gate declares, by tool."""
+
+    desk: Desk
+    policy: Policy
+    own_undoings: Mapping[str, Undoing]
+    advisors: Advisors
+    plans: Plans
+    inbox_schema: InboxSchema = AS_LANGCHAIN
+
+    def admit(self, calls: Sequence[Call]) -> Steps[None]:
+        """Rules on the calls of a turn, opens their tickets in one transaction, and waits for all of them in one pause."""
+        yield from self.rule(calls)
+        asked = [call for call in calls if call.known]
+        if asked and (waiting := (yield Io(partial(self._undecided, asked)))):
+            yield self._ask(waiting)
+        if stopped := (yield Io(partial(self._halted, calls))):
+            yield stopped
+        yield Hear()
+
+    def rule(self, calls: Sequence[Call]) -> Steps[None]:
+        """Gives each call its ruling: the one on record, or the policy's, which is put on record if it needs to be."""
+        known = yield Io(partial(self._look, calls))
+        for call in calls:
+            call.known = call.id in known
+            call.ruling = known.get(call.id) if call.known or call.is_refused else (yield from self._new_ruling(call))
+        fresh = [call for call in calls if not (call.known or call.is_refused) and self._may_need_record(call)]
+        if fresh:
+            opened = yield from self._opened(fresh, patient=len(calls) == 1)
+            for call in fresh:
+                call.known, call.ruling = call.id in opened, opened.get(call.id, call.ruling)
+
+    def _opened(self, calls: Sequence[Call], *, patient: bool) -> Steps[dict[str, Ruling]]:
+        # A call in a task of its own may come to its plan before those that were proposed before it.
+        end = time.monotonic() + (_GATHER if patient and calls[0].siblings else 0)
+        while (opened := (yield Io(partial(self._open, calls, patient=time.monotonic() < end)))) is None:
+            yield Sleep(POLL)
+        return {opening.id: opening.ruling for opening in opened}
+
+    def _may_need_record(self, call: Call) -> bool:
+        # A plan must know of a step that the policy lets run anyway.
+        return not call.is_free or (self.plans.expected and not call.trouble)
+
+    def _new_ruling(self, call: Call) -> Steps[Ruling]:
+        ruling = self._rule(call)
+        if self.advisors.ask:
+            advised = yield Io(partial(self.advisors.advise, self.policy, call.action, ruling))
+            ruling, call.notes, call.doubted = advised.ruling, call.notes + advised.notes, advised.doubted
+        # Whatever lets calls run, nobody but a person answers.
+        return self.policy.review(call.action) if call.is_question and ruling.mode == "allow" else ruling
+
+    def _look(self, calls: Sequence[Call]) -> dict[str, Ruling | None]:
+        named = [call.id for call in calls if not call.trouble]
+        rows = self.desk.ledger.rows(named) if named else {}
+        return {id_: None if row.reviewed else self.desk.case(id_).ruling for id_, row in rows.items()}
+
+    def _rule(self, call: Call) -> Ruling:
+        history = self._history(call) if planning.needs_history(self.policy, call.action) else Counts()
+        ruling = planning.rule(self.policy, call.action, now=self.desk.clock(), history=history)
+        if ruling.at_the_end:
+            waits = self._can_be_taken_back(call, ruling) and self._is_reviewed_later(call)
+            ruling = ruling.model_copy(update={"mode": "allow", "once": True} if waits else {"at_the_end": False})
+        if ruling.audit and not self._can_be_taken_back(call, ruling):
+            ruling = self.policy.review(call.action).model_copy(update={"detail": "no gate declares an undo for it"})
+        return call.adjust(ruling) if call.adjust else ruling
+
+    def _can_be_taken_back(self, call: Call, ruling: Ruling) -> bool:
+        # The policy may say that the gate declares an undo, and it does not.
+        return bool(ruling.risk.reversible) or call.action.tool in self.own_undoings
+
+    def _is_reviewed_later(self, call: Call) -> bool:
+        # A review is none of itself, and an undo is reported nowhere. What another graph reviews, or another ledger holds, is
+        # never about this call.
+        reviews = (gate for gate in gates_around() if gate.kind == "outcome")
+        is_work = call.action.kind in ("tool", "node")
+        return is_work and any(gate.heart.desk.ledger is self.desk.ledger for gate in reviews)
+
+    def _history(self, call: Call) -> Counts:
+        return self.desk.counts(call.action.thread_id, call.action.message_id, call.siblings)
+
+    def _open(self, calls: Sequence[Call], *, patient: bool) -> list[Opening] | None:
+        taken: set[str] = set()
+        openings = [
+            replace(self._opening(call, taken), siblings=call.siblings, notes=call.notes, doubted=call.doubted)
+            for call in [call if call.is_free else identified(call) for call in calls]
+        ]
+        return self.plans.open(openings, policy=(self.policy.version, self.policy.document), patient=patient)
+
+    def _opening(self, call: Call, taken: set[str]) -> Opening:
+        assert call.ruling is not None, "rule() has just set it"
+        action, ruling = call.action, call.ruling
+        if ruling.mode != "review" and not ruling.at_the_end:
+            return Opening(call.id, action, ruling)
+        earlier = self.desk.ledger.find(Query(thread_id=action.thread_id, tool=action.tool, limit=1000))
+        rejected = [
+            r
+            for r in earlier
+            if r.standing == Standing.REJECTED and r.digest == action.digest and r.turn == action.turn
+        ]
+        if len(rejected) > ruling.requirements.reask:
+            return Opening(call.id, action, _denial(ruling, "rejected_before"))
+        if ruling.mode != "review":
+            return Opening(call.id, action, ruling)
+        answered = {row.previous for row in earlier}
+        back = [r for r in earlier if r.standing == Standing.RETURNED and r.id not in answered | taken]
+        if not back:
+            return Opening(call.id, action, ruling)
+        previous = max(back, key=lambda row: row.opened_at)
+        taken.add(previous.id)
+        if previous.round > ruling.requirements.max_revisions:
+            return Opening(call.id, action, _denial(ruling, "no_revisions_left"), previous.id, previous.round + 1)
+        return Opening(call.id, action, ruling, previous.id, previous.round + 1, self._difference(previous.id, call))
+
+    def _difference(self, previous: str, call: Call) -> Sequence[Mapping[str, Any]]:
+        import jsonpatch
+
+        return list(jsonpatch.make_patch(self.desk.case(previous).parsed, call.action.parsed))
+
+    def _halted(self, calls: Sequence[Call]) -> Ask | None:
+        # What needs a claim is held back there, at the moment it would start. Of an answer nothing runs but who waits for it.
+        free = [c for c in calls if c.is_free or c.is_question or (c.ruling and c.ruling.only_records)]
+        halts = self.desk.halts() if free else None
+        held = [(call, halt) for call in free if halts and (halt := halts.on(call.action.thread_id, call.action.tool))]
+        return self._wait_for_release([call.action.tool for call, _ in held], [], *held[0]) if held else None
+
+    def _ask(self, cases: Sequence[Case]) -> Ask:
+        value = pause(cases, self.inbox_schema)
+        return Ask(value, pause_id(value))
+
+    def _wait_for_release(self, tools: Sequence[str], tickets: Sequence[str], call: Call, halt: Halt) -> Ask:
+        if not call.trouble:
+            self.desk.keep_awake(call.action.thread_id)
+        value = halt_pause(call.action.thread_id, tools, tickets, halt)
+        return Ask(value, pause_id(value))
+
+    def _undecided(self, calls: Sequence[Call]) -> list[Case]:
+        rows = self.desk.ledger.rows([call.id for call in calls])
+        pending = [id_ for id_, row in rows.items() if row.standing == Standing.PENDING]
+        cases = [self.desk.case(call.id) for call in calls if call.id in pending]
+        return [case for case in cases if case.standing is Standing.PENDING]
+
+
+def _denial(ruling: Ruling, reason_code: str) -> Ruling:
+    return ruling.model_copy(update={"mode": "deny", "reason_code": reason_code})

@@ -1,0 +1,80 @@
+"""How a ticket is put on record: its first entry, and its row in lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langgraph_signoff import law
+from langgraph_signoff.law import Case
+from langgraph_signoff.ledger import Draft, Row, stamp
+from langgraph_signoff.vocabulary import Action, Ruling
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A ruled action that is about to become a ticket, a denial or a recorded call.
+
+    `siblings`: the tools that the same message proposes before it. `notes`: what advisors said. `doubted`: whether one of
+    them wants a person's word.
+    """
+
+    id: str
+    action: Action
+    ruling: Ruling
+    previous: str | None = None
+    round: int = 1
+    difference: Sequence[Mapping[str, Any]] = field(default=())
+    siblings: Sequence[str] = field(default=())
+    notes: Sequence[str] = field(default=())
+    doubted: bool = False
+
+
+_KEPT = {"kind", "thread_id", "tool", "graph", "agent", "requester"}
+
+
+def to_draft(opening: Opening) -> Draft:
+    """The first entry of a ticket."""
+    action = opening.action
+    # An erasure must neither bring back what has been reviewed, nor end a rollback that was ordered.
+    kept = _KEPT | ({"visit", "reports"} if action.kind == "outcome" else set())
+    open_part = {
+        **{key: getattr(action, key) for key in sorted(kept)},
+        "ruling": opening.ruling.model_dump(mode="json"),
+        "previous": opening.previous,
+        "round": opening.round,
+    }
+    # Its JSON mode would write null for NaN, and a call with other arguments would run.
+    words = action.model_dump(exclude=kept | {"reports"})
+    contents = {"action": words, "difference": list(opening.difference), "siblings": list(opening.siblings)}
+    if opening.notes:
+        contents["notes"] = list(opening.notes)
+    return Draft("opened", open_part, contents)
+
+
+def to_row(case: Case) -> Row:
+    """Where a case stands, for lists: derived from the history alone, so that it can be rebuilt."""
+    opening, action = case.opening, case.action
+    due = case.expires_at
+    return Row(
+        id=case.id,
+        thread_id=opening["thread_id"],
+        standing=str(case.standing),
+        queue=case.requirements.queue,
+        priority=case.requirements.priority,
+        due_at=stamp(due) if due else None,
+        opened_at=stamp(case.opened_at),
+        tool=opening["tool"],
+        graph=opening["graph"],
+        reason_code=case.ruling.reason_code,
+        seq=case.seq,
+        digest=action.get("digest", ""),
+        turn=action.get("turn", ""),
+        message_id=action.get("message_id", ""),
+        previous=case.previous,
+        round=case.rounds,
+        reviewed=case.ruling.mode == "review",
+        told=case.told_unknown or case.follow_up is not None,
+        audited=law.entry_of(case.ruling.rule) if case.kind == "audit" else "",
+    )

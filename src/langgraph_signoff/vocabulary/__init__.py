@@ -1,0 +1,68 @@
+"""The words of this package: frozen models, plain JSON in and out.
+
+Times are timezone-aware UTC datetimes. Durations are written `90s`, `15m`, `2h` or `3d`.
+"""
+
+from langgraph_signoff.vocabulary.actions import Action, Counts, CurrentAction, Happened, Kind, Probe
+from langgraph_signoff.vocabulary.base import InboxSchema, Json, Word
+from langgraph_signoff.vocabulary.decisions import (
+    AUDITS,
+    SHORTEST_DIGEST,
+    Answer,
+    Decision,
+    Outcome,
+    Reply,
+    Standing,
+    Verdict,
+)
+from langgraph_signoff.vocabulary.rulings import (
+    PLANNED,
+    Advice,
+    Advisor,
+    Audit,
+    OnFlag,
+    Planned,
+    Requirements,
+    Risk,
+    Ruling,
+)
+from langgraph_signoff.vocabulary.tickets import Run, Ticket, Use
+from langgraph_signoff.vocabulary.undoing import Done, FollowUp, Left, Rollback, Undo, Undoing
+
+__all__ = [
+    "AUDITS",
+    "PLANNED",
+    "SHORTEST_DIGEST",
+    "Action",
+    "Advice",
+    "Advisor",
+    "Answer",
+    "Audit",
+    "Counts",
+    "CurrentAction",
+    "Decision",
+    "Done",
+    "FollowUp",
+    "Happened",
+    "InboxSchema",
+    "Json",
+    "Kind",
+    "Left",
+    "OnFlag",
+    "Outcome",
+    "Planned",
+    "Probe",
+    "Reply",
+    "Requirements",
+    "Risk",
+    "Rollback",
+    "Ruling",
+    "Run",
+    "Standing",
+    "Ticket",
+    "Undo",
+    "Undoing",
+    "Use",
+    "Verdict",
+    "Word",
+]

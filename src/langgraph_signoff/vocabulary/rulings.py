@@ -1,0 +1,118 @@
+"""What the policy says of an action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field
+
+from langgraph_signoff.durations import Duration
+from langgraph_signoff.vocabulary.actions import Action
+from langgraph_signoff.vocabulary.base import Json, Word
+
+
+class Risk(Word):
+    """What an error would cost, as the policy states it for a tool; None and empty mean unstated."""
+
+    reversible: bool | None = None
+    blast_radius: Literal["one", "some", "all"] | None = None
+    compliance: tuple[str, ...] = ()
+    stakes: Literal["low", "medium", "high"] | None = None
+
+
+class Requirements(Word):
+    """What a decision needs. Each clause of `reviewers` names people and `group:` names; a person must be in every clause."""
+
+    queue: str = "default"
+    reviewers: tuple[tuple[str, ...], ...] = ()
+    approvals: int = 1
+    rejections: int = 1
+    not_requester: bool = True
+    window: Duration = timedelta(hours=24)
+    use_within: Duration = timedelta(hours=24)
+    on_timeout: Literal["deny"] = "deny"
+    reason: Literal["required", "optional"] = "optional"
+    max_revisions: int = 3
+    reask: int = 0
+    priority: int = 0
+
+
+class OnFlag(Word):
+    """What a flag sets off besides the entry that says so: the undo that the tool declares, or the call of another tool."""
+
+    undo: bool = False
+    tool: str = Field(default="", max_length=200, description="The tool to call; it is gated like any other.")
+    args: dict[str, Json] = Field(
+        default_factory=dict, description="What to call it with; may quote the action and the flag."
+    )
+
+
+class Audit(Word):
+    """How an action that runs at once is chosen to be looked at afterwards, and what a flag sets off."""
+
+    sample: float = Field(default=1.0, description="The share that is chosen, 0 to 1, of actions with these stakes.")
+    new_until: int = Field(default=20, description="How many actions of a tool are all chosen before it is sampled.")
+    on_flag: OnFlag = OnFlag()
+
+
+PLANNED = "planned"
+"""The reason code of a call that runs because an approved plan permits it."""
+
+
+class Planned(Word):
+    """The step of an approved plan that a call is a use of, counted from 1; `plan` is the plan's ticket id."""
+
+    plan: str
+    step: int
+    approved_by: tuple[str, ...] = ()
+
+
+class Ruling(Word):
+    """What the policy says of an action, by which rule of which policy version."""
+
+    mode: Literal["allow", "review", "deny"]
+    reason_code: str
+    rule: str = Field(description="Where the rule stands in the policy, such as `tools.send_money.rules.2`.")
+    policy_version: str
+    detail: str = Field(default="", description="What went wrong, when the reason code is `policy_error`.")
+    risk: Risk = Risk()
+    requirements: Requirements = Requirements()
+    record: bool = False
+    once: bool = False
+    idempotent: bool = False
+    at_the_end: bool = Field(
+        default=False, description="Whether a person reviews it with the outcome of its run, and not before it."
+    )
+    describe: str = ""
+    redact: tuple[str, ...] = ()
+    audit: Audit | None = Field(default=None, description="Only beside allow, once and record.")
+    planned: Planned | None = None
+
+    @property
+    def rests_on_plan(self) -> bool:
+        """Whether a person would have been asked if no plan permitted it."""
+        return self.planned is not None and self.reason_code == PLANNED
+
+    @property
+    def needs_record(self) -> bool:
+        """Whether anything must be written before or after the call."""
+        return self.mode != "allow" or self.record or self.once
+
+    @property
+    def only_records(self) -> bool:
+        """Whether it is allowed as often as it is called, and each run goes on record."""
+        return self.mode == "allow" and not self.once
+
+
+class Advice(Word):
+    """What an advisor says of an action before a person does: a stricter mode than the policy's, a note for the reviewer."""
+
+    mode: Literal["review", "deny"] | None = None
+    note: str = Field(default="", max_length=2000)
+    reason_code: str = Field(default="advised", pattern=r"^[a-z][a-z0-9_]{0,63}$")
+
+
+Advisor = Callable[[Action, Ruling], Advice | None]
+"""A scanner, a rule or a model that looks at what the policy would allow or review. It sees the arguments unmasked."""
