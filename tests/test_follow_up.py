@@ -43,6 +43,7 @@ tools:
   escalate: allow
 """
 UNDO = "undo"
+LEFT = "no gate of this graph declares an undo for tag, or not each of them the same"
 CALL = "{tool: escalate, args: {order: '{args.order}', text: '{tool} at {vars.desk}, {flag.by}: {flag.reason}'}}"
 
 
@@ -248,6 +249,34 @@ def test_a_graph_leaves_the_flags_of_others(shop: Shop) -> None:
         assert shop.kinds(audit) == ["opened", "decided"]
     assert [found.did for found in shop.signoff.follow_up(graph)] == ["undo"]
     other.close()
+
+
+def test_an_undo_that_another_graph_declares_for_the_name_is_not_taken(shop: Shop) -> None:
+    wrong = {"tag": lambda done: shop.effect("the wrong one")}
+    with shop.graph(7) as graph, agent(shop.signoff, [shop.tag], ["Done."], undo=wrong):
+        shop.flag()
+        assert [found.did for found in shop.signoff.follow_up(graph)] == ["undo"]
+    assert shop.effects == ["tag 7", "untag tag 7"]
+
+
+def test_a_graph_that_declares_no_undo_for_the_name_leaves_it_to_one_that_does(shop: Shop) -> None:
+    with shop.graph(7) as graph, agent(shop.signoff, [shop.tag], ["Done."]) as other:
+        audit = shop.flag()
+        [left] = shop.signoff.follow_up(other)
+        assert (left.did, left.why) == ("left", LEFT)
+        assert shop.kinds(audit) == ["opened", "decided"]
+        assert [found.did for found in shop.signoff.follow_up(graph)] == ["undo"]
+    assert shop.effects == ["tag 7", "untag tag 7"]
+
+
+def test_gates_of_one_graph_that_declare_different_undos_leave_it_to_a_person(shop: Shop) -> None:
+    with shop.graph(7) as graph:
+        builder = graph.builder
+        builder.add_node("desk", shop.signoff.tool_node([shop.tag], undo={"tag": len}))
+        builder.add_edge("desk", "agent")
+        shop.flag()
+        assert [found.why for found in shop.signoff.follow_up(builder.compile())] == [LEFT]
+    assert shop.effects == ["tag 7"]
 
 
 def test_what_comes_of_a_flag_stands_in_the_ledger_of_the_flag(shop: Shop) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from langchain_core.runnables.config import ensure_config
@@ -147,11 +147,20 @@ def undoings_around(heart: Heart) -> dict[str, Undoing]:
 
     A name for which they do not declare the same is left out: the record does not say which of them a call has passed.
     """
+    around = nodes_around(ensure_config().get("configurable", {}))
+    return _agreed(heart, (each for nodes in around for each in _gated_among(nodes)))
+
+
+def undoings_of(graph: Graph, heart: Heart) -> dict[str, Undoing]:
+    """The same for a graph that does not run here."""
+    return _agreed(heart, _gated_nodes(graph))
+
+
+def _agreed(heart: Heart, gated_nodes: Iterable[tuple[str, Any, list[AnyGate]]]) -> dict[str, Undoing]:
     declared: dict[str, list[Undoing | None]] = {}
-    for nodes in nodes_around(ensure_config().get("configurable", {})):
-        for gate, node in ((gate, node.bound) for _, node, gates in _gated_among(nodes) for gate in gates):
-            for name in (*_tools(gate, node), *_nodes(gate)):
-                declared.setdefault(name, []).append(gate.heart.own_undoings.get(name))
+    for gate, node in ((gate, node.bound) for _, node, gates in gated_nodes for gate in gates):
+        for name in (*_tools(gate, node), *_nodes(gate)):
+            declared.setdefault(name, []).append(gate.heart.own_undoings.get(name))
     found = {name: undoing for name, undoing in heart.undoings.items() if name not in declared}
     return found | {
         name: first for name, (first, *others) in declared.items() if first and all(other == first for other in others)

@@ -17,7 +17,7 @@ from langgraph_signoff.errors import LedgerError, SignoffError
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query
 from langgraph_signoff.nodes import messages
-from langgraph_signoff.nodes.checks import Graph, guards
+from langgraph_signoff.nodes.checks import Graph, guards, undoings_of
 from langgraph_signoff.nodes.heart import CURRENT, Heart
 from langgraph_signoff.nodes.payload import tickets_of
 from langgraph_signoff.nodes.reversal import undo_id
@@ -90,6 +90,9 @@ class FollowUps:
         if case.erased:
             raise NotPossible("what it was about has been erased")
         heart, tool = known
+        if on_flag.undo and name not in heart.undoings:
+            why = f"no gate of this graph declares an undo for {name}, or not each of them the same"
+            return FollowUp(audit=audit.id, did="left", why=why)
         if on_flag.undo:
             return (yield from _undone(heart, audit, case))
         if tool is None:
@@ -100,8 +103,9 @@ class FollowUps:
         for heart, names, tools in guards(self.graph):
             if name in names:
                 # Its rules and its undos, and the record at hand: the graph may have opened that for itself.
-                own = self.own
-                return replace(heart, desk=own.desk, claims=own.claims, plans=own.plans), tools.get(name)
+                own, undoings = self.own, undoings_of(self.graph, heart)
+                known = replace(heart, desk=own.desk, claims=own.claims, plans=own.plans, undoings=undoings)
+                return known, tools.get(name)
         return (self.own, None) if name in self.own.undoings else None
 
 
