@@ -244,16 +244,19 @@ def test_a_command_to_the_graph_around_gets_there(release: Release) -> None:
     release.assert_ends(["leave"], ["executed"], ["left 1.0", "after"])
 
 
-def test_a_guarded_graph_may_leave_for_the_graph_around(release: Release) -> None:
+@pytest.mark.parametrize("name", ["deploy", "note"])
+def test_a_guarded_graph_may_leave_for_the_graph_around(release: Release, name: str) -> None:
     def leave(state: State) -> Command[Any]:
         release.effect("leave")
         return Command(graph=Command.PARENT, goto="after", update={"log": [f"left {state['version']}"]})
 
     inner = StateGraph(State).add_node("inner", release.step(leave)).add_edge(START, "inner").compile()
-    builder = StateGraph(State).add_node("sub", release.gated(inner)).add_node("after", lambda _: {"log": ["after"]})
+    builder = (
+        StateGraph(State).add_node("sub", release.gated(inner, name)).add_node("after", lambda _: {"log": ["after"]})
+    )
     release.graph = release.compile(builder.add_edge(START, "sub"))
-    release.start()
-    assert release.say().status == "completed"
+    run = release.start()
+    assert (run if name == "note" else release.say()).status == "completed"
     release.assert_ends(["leave"], ["executed"], ["left 1.0", "after"])
 
 

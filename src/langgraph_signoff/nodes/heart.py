@@ -123,6 +123,9 @@ class Heart(Admission):
         case = yield Io(partial(self.desk.case, call.id))
         try:
             response = yield door.work(None, _about(case))
+        except ParentCommand as command:
+            yield from self._record_bubbling(case, door, command)
+            raise
         except GraphBubbleUp:
             raise
         except Exception as error:
@@ -136,8 +139,7 @@ class Heart(Admission):
             work = door.work(args, _about(case))
             response = yield work
         except ParentCommand as command:
-            contents, _ = self._keep(case, door, command.args[0])
-            yield Io(partial(self.claims.record, case, Standing.EXECUTED, {**contents, "bubbles": True}))
+            yield from self._record_bubbling(case, door, command)
             raise
         except GraphBubbleUp:
             yield Io(partial(self.claims.suspend, case))
@@ -167,6 +169,10 @@ class Heart(Admission):
         standing = Standing.FAILED if getattr(response, "status", "") == "error" else Standing.EXECUTED
         yield Io(partial(self.claims.record, case, standing, contents))
         return door.give(case, response)
+
+    def _record_bubbling(self, case: Case, door: Door, command: ParentCommand) -> Steps[None]:
+        contents, _ = self._keep(case, door, command.args[0])
+        yield Io(partial(self.claims.record, case, Standing.EXECUTED, {**contents, "bubbles": True}))
 
     def _keep(self, case: Case, door: Door, response: Any) -> tuple[dict[str, Any], Any]:
         contents, response = messages.keep_result(response, name=door.name, tell=partial(door.tell, case))
