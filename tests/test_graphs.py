@@ -48,6 +48,7 @@ import release  # noqa: E402  # the folder of graphs is no package
 import research_report  # noqa: E402  # the folder of graphs is no package
 import sql_operator  # noqa: E402  # the folder of graphs is no package
 import support_agent  # noqa: E402  # the folder of graphs is no package
+import website  # noqa: E402  # the folder of graphs is no package
 
 NAMED = json.loads((GRAPHS / "langgraph.json").read_text())["graphs"]
 THREAD = "t-1"
@@ -587,6 +588,25 @@ def test_an_implausible_refund_never_runs(shop: support_agent.Shop, saver: Sqlit
     signoff, _, ended = asked(shop, saver, [[("refund", {"order": 9, "amount": amount})], "Done."])
     with closing(signoff):
         assert (ended.status, shop.refunds()) == ("completed", [])
+
+
+# website ------------------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_sub_agent_publishes_waits_and_each_page_gets_its_own_decision(
+    tmp_path: Path, saver: SqliteSaver
+) -> None:
+    site = website.Website(tmp_path)
+    with closing(Signoff(tmp_path / "signoff.db", policy=website.POLICY)) as signoff:
+        agent = website.build(site, signoff=signoff, checkpointer=saver)
+        paused = signoff.run(agent, {"messages": [("user", website.REQUEST)]}, thread_id=THREAD)
+        asked = {ticket.args["page"]: ticket for ticket in paused.tickets}
+        assert {ticket.agent for ticket in asked.values()} == {"publisher"}
+        assert (sorted(asked), site.online()) == (["home", "hours"], {})
+        signoff.approve(asked["hours"], by="ana")
+        signoff.reject(asked["home"], by="ana", reason="it stays as it is")
+        assert signoff.resume(agent, thread_id=THREAD).status == "completed"
+        assert site.online() == {"hours": website.NOTICE}
 
 
 # research_report ----------------------------------------------------------------------------------------------------------

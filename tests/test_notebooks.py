@@ -187,6 +187,15 @@ def the_outcome(outputs: list[Any]) -> None:
     assert said[2].startswith("the record is whole")
 
 
+def deep_agents(outputs: list[Any]) -> None:
+    shown = [output.data["text/plain"] for output in outputs if output.output_type == "execute_result"]
+    said = [output.text for output in outputs if output.output_type == "stream"]
+    assert "('publisher', 'hours', 'Put the changed pages online.')" in shown[1]
+    assert said[1] == "completed {'hours': 'We are closed on Monday, 7 December.'}\n"
+    assert said[2].startswith("the sub-agent 'general-purpose' reaches a ToolNode")
+    assert said[3].startswith("the record is whole")
+
+
 TELLS = {
     "01_first_approval": first_approval,
     "02_before_a_node": before_a_node,
@@ -198,4 +207,5 @@ TELLS = {
     "08_audit": looking_afterwards,
     "09_scenarios": scenarios,
     "10_the_outcome": the_outcome,
+    "11_deep_agents": deep_agents,
 }
