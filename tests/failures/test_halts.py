@@ -75,6 +75,14 @@ def test_a_halt_and_its_release_need_a_name(tmp_path: Path, by: str) -> None:
         assert [halt.by for halt in signoff.halts()] == ["ana"]
 
 
+@pytest.mark.parametrize("scope", [{"thread_id": ""}, {"tool": " "}, {"thread_id": 7}, {"thread_id": "t", "tool": ""}])
+def test_a_halt_that_would_hold_nothing_back_is_refused(tmp_path: Path, scope: dict[str, Any]) -> None:
+    with closing(Signoff(tmp_path / "signoff.db")) as signoff:
+        with pytest.raises(IncompleteDecision, match="nothing would be halted"):
+            signoff.halt(by="ana", **scope)
+        assert signoff.halts() == []
+
+
 def test_a_release_takes_back_exactly_its_scope(tmp_path: Path) -> None:
     with closing(Signoff(tmp_path / "signoff.db")) as signoff:
         signoff.halt(by="ana", tool="send")
@@ -168,6 +176,39 @@ def test_an_approval_that_outlives_its_time_under_a_halt_lapses(tmp_path: Path) 
         signoff.halt(by="op")
         clock.advance(seconds=91)
         assert signoff.claims.claim(id_)[0].standing is Standing.LAPSED
+
+
+def _stopping(world: World) -> Any:
+    """A look that somebody stops everything after, some time before it ends."""
+
+    def look(x: int) -> str:
+        """Looks."""
+        world.effect(f"look {x}")
+        if x == 0:
+            world.signoff.halt(by="op")
+            time.sleep(0.1)
+        return f"saw {x}"
+
+    return tool(look)
+
+
+def test_an_allowed_call_that_waits_for_its_turn_behind_others_is_held_back(sync_world: World) -> None:
+    world = sync_world
+    world.open([[("look", {"x": x}) for x in range(3)], "done"], tools=[_stopping(world)])
+    assert world.run(config={"max_concurrency": 1}).status == "halted"
+    assert world.effects == ["look 0"]
+
+
+@pytest.mark.parametrize("policy", ["version: 1\ntools: {look: allow}", RECORDED], ids=["free", "recorded"])
+def test_an_allowed_call_that_a_wrapper_tries_again_is_held_back(sync_world: World, policy: str) -> None:
+    def twice(request: Any, execute: Any) -> Any:
+        execute(request)
+        return execute(request)
+
+    world = sync_world
+    world.open([[("look", {"x": 0})], "done"], tools=[_stopping(world)], policy=policy, wrap_tool_call=twice)
+    assert world.run().status == "halted"
+    assert world.effects == ["look 0"]
 
 
 def test_what_has_begun_finishes(sync_world: World) -> None:

@@ -66,6 +66,11 @@ def halts(history: Sequence[Entry]) -> Halts:
 
 def halt(scope: Scope, *, by: str, reason: str) -> Draft:
     """What stopping adds to the record. Anybody may stop; it takes a name."""
+    named = [name for name in (scope.thread_id, scope.tool) if name is not None]
+    if not all(isinstance(name, str) and name.strip() for name in named):
+        raise IncompleteDecision(
+            f"nothing would be halted: {named!r} names no thread and no tool; give it as text, or leave it out"
+        )
     return Draft("halted", _words(scope, by, reason))
 
 

@@ -43,9 +43,13 @@ class Admission:
         asked = [call for call in calls if call.known]
         if asked and (waiting := (yield Io(partial(self._undecided, asked)))):
             yield self._ask(waiting)
+        yield from self.hold(calls)
+        yield Hear()
+
+    def hold(self, calls: Sequence[Call]) -> Steps[None]:
+        """Waits for a release if any of these calls would start without a claim, and is halted."""
         if stopped := (yield Io(partial(self._halted, calls))):
             yield stopped
-        yield Hear()
 
     def rule(self, calls: Sequence[Call]) -> Steps[None]:
         """Gives each call its ruling: the one on record, or the policy's, which is put on record if it needs to be."""
@@ -147,7 +151,9 @@ class Admission:
 
     def _halted(self, calls: Sequence[Call]) -> Ask | None:
         # What needs a claim is held back there, at the moment it would start. Of an answer nothing runs but who waits for it.
-        free = [c for c in calls if c.is_free or c.is_question or (c.ruling and c.ruling.only_records)]
+        free = [call for call in calls if call.starts_unclaimed or call.is_question]
+        for call in free:
+            call.looked_at = time.monotonic()
         halts = self.desk.halts() if free else None
         held = [(call, halt) for call in free if halts and (halt := halts.on(call.action.thread_id, call.action.tool))]
         return self._wait_for_release([call.action.tool for call, _ in held], [], *held[0]) if held else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ class Call:
 
     `is_refused`: the tool's schema does not take its arguments; only a ticket opened under an earlier schema knows it.
     `adjust`: what else has a say in its ruling, after the policy. `doubted`: whether an advisor wants a person's word on it.
+    `looked_at`: when somebody last saw that no halt holds it back, by the monotonic clock.
     """
 
     action: Action
@@ -43,6 +45,7 @@ class Call:
     notes: tuple[str, ...] = ()
     adjust: Callable[[Ruling], Ruling] | None = None
     doubted: bool = False
+    looked_at: float = -math.inf
 
     @property
     def is_question(self) -> bool:
@@ -53,6 +56,11 @@ class Call:
     def is_free(self) -> bool:
         """Whether the policy lets it run with nothing written, and nothing was."""
         return not self.known and self.ruling is not None and not self.ruling.needs_record
+
+    @property
+    def starts_unclaimed(self) -> bool:
+        """Whether nothing but a look at the halts stands before its start."""
+        return self.is_free or (self.ruling is not None and self.ruling.only_records)
 
 
 @dataclass(frozen=True, slots=True)
