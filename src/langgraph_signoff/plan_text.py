@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from langgraph_signoff.durations import format_duration
+from langgraph_signoff.masking import MASK, mask
 from langgraph_signoff.vocabulary import Json
 
 REST = "any other call is asked about"
+
+
+def masked_plan(args: Mapping[str, Json], redact: Sequence[str]) -> dict[str, Any]:
+    """A plan with what is secret masked; which values a secret argument may have stays in sight, as far as no value shows.
+
+    Whoever approves anything at all must not take it for the one value that is hidden there.
+    """
+    seen: Any = mask(dict(args), redact)
+    steps, shown = args.get("steps"), seen.get("steps")
+    if not isinstance(steps, list) or not isinstance(shown, list):
+        return dict(seen)
+    return {**seen, "steps": [_masked_step(*each) for each in zip(steps, shown, strict=True)]}
+
+
+def _masked_step(step: Any, seen: Any) -> Any:
+    if not isinstance(seen, dict) or not isinstance(seen.get("args"), dict):
+        return seen
+    patterns = step["args"]
+    return {**seen, "args": {name: _masked_pattern(patterns[name], value) for name, value in seen["args"].items()}}
+
+
+def _masked_pattern(pattern: Json, seen: Json) -> Json:
+    if seen != MASK or not isinstance(pattern, dict) or "exactly" in pattern:
+        return seen
+    return {key: _masked_value(value) if key != "any" else value for key, value in pattern.items()}
+
+
+def _masked_value(value: Json) -> Json:
+    return [MASK for _ in value] if isinstance(value, list) else MASK
 
 
 def plan_text(args: Mapping[str, Json], span: timedelta | None) -> str:

@@ -11,9 +11,10 @@ from langgraph_signoff.desk import Desk
 from langgraph_signoff.errors import RevisionRefused, WrongVerdict
 from langgraph_signoff.law import Case, Edit, Say
 from langgraph_signoff.ledger import Draft
-from langgraph_signoff.masking import MASK, mask
+from langgraph_signoff.masking import MASK
 from langgraph_signoff.planning import rule
 from langgraph_signoff.policy import Policy
+from langgraph_signoff.view import shown_args
 from langgraph_signoff.vocabulary import Json
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def revise(case: Case, say: Say, args: Mapping[str, Json], *, policy: Policy, de
 
 def _changed(case: Case, edit: Mapping[str, Json]) -> dict[str, Json]:
     """The arguments that an edit changes, with their new values; what it leaves alone stays as proposed."""
-    seen = mask(case.parsed, case.ruling.redact)
+    seen = shown_args(case)
     changed = {}
     for key, value in edit.items():
         real = _unmasked(value, case.parsed.get(key, _ABSENT), seen.get(key, _ABSENT))

@@ -10,7 +10,7 @@ from langgraph_signoff.entries import Entry
 from langgraph_signoff.justification import summary
 from langgraph_signoff.law import Case
 from langgraph_signoff.masking import MASK, Hush, mask, mask_patch, secrets_in
-from langgraph_signoff.plan_text import plan_text
+from langgraph_signoff.plan_text import masked_plan, plan_text
 from langgraph_signoff.policy.describe import render_describe
 from langgraph_signoff.vocabulary import Decision, Json, Outcome, Standing, Ticket
 
@@ -18,7 +18,7 @@ from langgraph_signoff.vocabulary import Decision, Json, Outcome, Standing, Tick
 def to_ticket(case: Case) -> Ticket:
     """The ticket as reviewers see it at the instant of the fold."""
     opening, redact = case.opening, case.ruling.redact
-    args = mask(case.parsed, redact)
+    args = shown_args(case)
     hush = hush_of(case)
     return Ticket(
         id=case.id,
@@ -67,6 +67,12 @@ def to_ticket(case: Case) -> Ticket:
         uses=tuple(case.uses),
         ended=hush(case.ended),
     )
+
+
+def shown_args(case: Case) -> dict[str, Any]:
+    """The arguments as reviewers see them."""
+    masked: Any = masked_plan if case.kind == "plan" else mask
+    return dict(masked(case.parsed, case.ruling.redact))
 
 
 def _description(case: Case, args: dict[str, Any]) -> str:
