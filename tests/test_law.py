@@ -25,7 +25,18 @@ from langgraph_signoff.errors import (
 from langgraph_signoff.law import Case, Edit, Say, stricter
 from langgraph_signoff.ledger import Draft, Entry, link
 from langgraph_signoff.records import to_draft, to_row
-from langgraph_signoff.vocabulary import AUDITS, Answer, Audit, Left, Requirements, Rollback, Standing, Verdict
+from langgraph_signoff.vocabulary import (
+    AUDITS,
+    Answer,
+    Audit,
+    Left,
+    Panel,
+    Requirements,
+    Rollback,
+    Slot,
+    Standing,
+    Verdict,
+)
 from support import NOW, opening
 
 APPROVE, REJECT, REVISE, ANSWER = Verdict.APPROVE, Verdict.REJECT, Verdict.REVISE, Verdict.ANSWER
@@ -300,12 +311,14 @@ def test_a_decision_without_a_name_is_refused(name: str) -> None:
 
 # Revisions -----------------------------------------------------------------------------------------------------------------
 
+PANELS = [Panel(levels=(((Slot(who=(f"group:{group}",)),),),)) for group in ("finance", "leads")]
 spans = st.integers(1, 400).map(lambda hours: timedelta(hours=hours))
 requirements = st.builds(
     Requirements,
     queue=st.sampled_from(["default", "payments"]),
     reviewers=clauses.map(tuple),
     approvals=small,
+    panels=st.lists(st.sampled_from(PANELS), max_size=2, unique=True).map(tuple),
     rejections=small,
     not_requester=st.booleans(),
     window=spans,
@@ -330,9 +343,10 @@ def test_requirements_never_fall_below_the_old_or_the_new_ones(
         assert both.max_revisions <= one.max_revisions
         assert both.reask <= one.reask
         assert both.priority >= one.priority
+        assert set(both.panels) >= set(one.panels)
         assert both.not_requester or not one.not_requester
         assert both.reason == "required" or one.reason == "optional"
-        if law.why_not(both, by=by, people=people, requester="ana") is None:
+        if not both.panels and law.why_not(both, by=by, people=people, requester="ana") is None:
             assert law.why_not(one, by=by, people=people, requester="ana") is None
     assert stricter(both, new) == both == stricter(both, both)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from langgraph_signoff.durations import format_duration
 from langgraph_signoff.justification import to_markdown
+from langgraph_signoff.panels import panel_text
 from langgraph_signoff.plan_text import REST, step_lines
 from langgraph_signoff.vocabulary import Decision, FollowUp, Json, Requirements, Risk, Run, Standing, Ticket, Verdict
 
@@ -57,6 +58,7 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("plan", planned_text(ticket)),
         ("needs", needs_text(ticket)),
         ("due", time_text(ticket.due_at) if ticket.standing is not Standing.EXECUTED else ""),
+        ("waits for", " and ".join(ticket.waits_for) if ticket.decisions else ""),
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),
         ("undone", rollback_text(ticket)),
@@ -191,7 +193,9 @@ def needs_text(ticket: Ticket) -> str:
     is_doubt, is_asked = ticket.standing is Standing.IN_DOUBT, ticket.kind in ("question", "audit")
     noun = {"question": "equal answer", "audit": "confirmation"}.get(ticket.kind, "approval")
     is_one_answer = is_doubt or (ticket.kind == "question" and needs.approvals == 1)
-    parts = [f"{'1 answer' if is_one_answer else counted(needs.approvals, noun)} by {_reviewers(needs)}"]
+    said = "1 answer" if is_one_answer else counted(needs.approvals, noun)
+    by = f" by {_reviewers(needs)}" if needs.reviewers or not needs.panels else ""
+    parts = [said + by + "".join(f": {panel_text(panel)}" for panel in needs.panels if not is_one_answer)]
     parts += ["not the requester"] if needs.not_requester else []
     parts += ["with a reason"] if needs.reason == "required" else []
     parts += [] if is_doubt or is_asked else [f"to be used within {format_duration(needs.use_within)}"]

@@ -10,6 +10,7 @@ from langgraph_signoff.entries import Entry
 from langgraph_signoff.justification import summary
 from langgraph_signoff.law import Case
 from langgraph_signoff.masking import MASK, Hush, mask, mask_patch, secrets_in
+from langgraph_signoff.panels import waiting_text
 from langgraph_signoff.plan_text import masked_plan, plan_text
 from langgraph_signoff.policy.describe import render_describe
 from langgraph_signoff.vocabulary import Decision, Json, Outcome, Standing, Ticket
@@ -56,6 +57,7 @@ def to_ticket(case: Case) -> Ticket:
         notes=tuple(hush(note) for note in case.notes),
         decisions=tuple(_decision(decision, case, hush) for decision in case.decisions),
         approved_by=case.approvers,
+        waits_for=_waits_for(case),
         outcome=_outcome(case.outcome, hush),
         rollback=case.rollback,
         erased=case.erased,
@@ -81,6 +83,13 @@ def _description(case: Case, args: dict[str, Any]) -> str:
     if case.kind == "plan" and not case.ruling.describe:
         return plan_text(args, law.span(case))
     return render_describe(case.ruling.describe, args)
+
+
+def _waits_for(case: Case) -> tuple[str, ...]:
+    if case.standing not in (Standing.PENDING, Standing.UNDER_AUDIT):
+        return ()
+    voices = case.voices(case.approvers)
+    return tuple(filter(None, (waiting_text(panel, voices) for panel in case.requirements.panels)))
 
 
 def _unsaid(case: Case) -> str:

@@ -243,6 +243,8 @@ def _said(ticket: Ticket, shell: Shell) -> str:
         return call if ticket.about else f"{call}\n{_next(ticket, shell)}"
     if ticket.kind == "question":
         return f"{call}; it takes {ticket.requirements.approvals} equal answers, and waits for somebody else"
+    if ticket.waits_for:
+        return f"{call}; it waits for {' and '.join(ticket.waits_for)}"
     verb, count = ("confirmations" if ticket.about else "approvals"), len(ticket.approved_by)
     return f"{call}; {count} of {ticket.requirements.approvals} {verb}, it waits for somebody else"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from langgraph_signoff.panels import Voice
 from langgraph_signoff.vocabulary import (
     Action,
     Decision,
@@ -130,6 +132,12 @@ class Case:
         if self.ruling.planned:
             return self.ruling.planned.approved_by
         return tuple(by for by, verdict in self.verdicts().items() if verdict not in _NOT_FOR)
+
+    def voices(self, names: Collection[str]) -> list[Voice]:
+        """What these people have said last, in the order in which they said it, as voices for a panel."""
+        latest = self.latest()
+        said = (decision for decision in self.decisions if latest.get(decision.by) is decision)
+        return [Voice(decision.by, frozenset(decision.groups)) for decision in said if decision.by in names]
 
     @property
     def about(self) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 from langgraph_signoff.entries import Entry, moment
 from langgraph_signoff.law.case import Case, Claim
 from langgraph_signoff.law.plans import until
+from langgraph_signoff.panels import is_met
 from langgraph_signoff.vocabulary import Decision, FollowUp, Left, Outcome, Rollback, Ruling, Standing, Use, Verdict
 
 
@@ -129,7 +130,7 @@ def _decided(case: Case, entry: Entry) -> None:
             _count(case)
         case Verdict.ANSWER:
             case.gone = frozenset(body.get("gone", ()))
-            if len(body["agreed"]) >= case.requirements.approvals:
+            if _is_enough(case, body["agreed"]):
                 case.standing = Standing.ANSWERED
         case Verdict.REVISE if "ruling" in body:
             _revised(case, entry)
@@ -168,9 +169,15 @@ def _count(case: Case) -> None:
     is_audit = case.kind == "audit"
     if len(objections) >= case.requirements.rejections:
         case.standing, case.why = Standing.FLAGGED if is_audit else Standing.REJECTED, case.decisions[-1].reason
-    elif case.kind != "question" and len(case.approvers) >= case.requirements.approvals:
+    elif case.kind != "question" and _is_enough(case, case.approvers):
         case.standing = Standing.CONFIRMED if is_audit else Standing.APPROVED
         case.approved_at = case.agreed_at = case.at
+
+
+def _is_enough(case: Case, approvers: Collection[str]) -> bool:
+    needs = case.requirements
+    voices = case.voices(approvers) if needs.panels else []
+    return len(approvers) >= needs.approvals and all(is_met(panel, voices) for panel in needs.panels)
 
 
 def _ended(case: Case, entry: Entry) -> None:

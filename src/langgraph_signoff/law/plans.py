@@ -205,6 +205,7 @@ def covers(approved: Requirements, asked: Requirements) -> bool:
     return (
         all(any(set(mine) <= set(clause) for mine in approved.reviewers) for clause in asked.reviewers)
         and approved.approvals >= asked.approvals
+        and set(asked.panels) <= set(approved.panels)
         and approved.rejections <= asked.rejections
         and approved.not_requester >= asked.not_requester
         and approved.use_within <= asked.use_within

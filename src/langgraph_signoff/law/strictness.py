@@ -15,6 +15,7 @@ def stricter(old: Requirements, new: Requirements) -> Requirements:
         update={
             "reviewers": clauses,
             "approvals": max(old.approvals, new.approvals),
+            "panels": tuple(dict.fromkeys(old.panels + new.panels)),
             "rejections": min(old.rejections, new.rejections),
             "not_requester": old.not_requester or new.not_requester,
             "window": min(old.window, new.window),

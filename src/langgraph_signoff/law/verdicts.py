@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,17 @@ from langgraph_signoff.law.audits import alerts, audit_id
 from langgraph_signoff.law.case import Case
 from langgraph_signoff.law.plans import stands
 from langgraph_signoff.law.questions import fitting, is_same
-from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Requirements, Rollback, Ruling, Standing, Verdict
+from langgraph_signoff.panels import Voice, helps, is_possible, named, waiting_text
+from langgraph_signoff.vocabulary import (
+    SHORTEST_DIGEST,
+    Answer,
+    Decision,
+    Requirements,
+    Rollback,
+    Ruling,
+    Standing,
+    Verdict,
+)
 
 People = Mapping[str, frozenset[str]] | None
 """Who is known, with their groups; None: anybody's name is accepted."""
@@ -62,6 +72,9 @@ def why_not(requirements: Requirements, *, by: str, people: People, requester: s
     for clause in requirements.reviewers:
         if by not in clause and not any(f"group:{group}" in clause for group in groups):
             return f"{by} is not among {', '.join(clause)}"
+    asked = [name for panel in requirements.panels for name in named(panel)]
+    if asked and not Voice(by, groups).fits(asked):
+        return f"{by} is not among {', '.join(dict.fromkeys(asked))}"
     return None
 
 
@@ -70,7 +83,8 @@ def too_few(requirements: Requirements, *, people: People, requester: str | None
     if people is None:
         return False
     may = [by for by in people if not why_not(requirements, by=by, people=people, requester=requester)]
-    return len(may) < requirements.approvals
+    voices = [Voice(by, people[by]) for by in may]
+    return len(may) < requirements.approvals or not all(is_possible(panel, voices) for panel in requirements.panels)
 
 
 def decide(case: Case, say: Say, people: People) -> list[Draft]:
@@ -80,7 +94,10 @@ def decide(case: Case, say: Say, people: People) -> list[Draft]:
         raise RevisionRefused(
             f"this is round {case.rounds}, and the policy gives {case.requirements.max_revisions}; approve or reject it"
         )
-    drafts = [_decided(case, say, people, _without(_gone(case, say, people)))]
+    gone = _gone(case, say, people)
+    if say.verdict in (Verdict.APPROVE, Verdict.CONFIRM):
+        _helpful(case, say, people, [by for by in case.approvers if by not in gone])
+    drafts = [_decided(case, say, people, _without(gone))]
     return drafts + alerts(case, drafts)
 
 
@@ -97,6 +114,7 @@ def answer(case: Case, say: Say, value: Any, people: People) -> list[Draft]:
         raise TicketClosed(
             f"{say.by} has already given this answer to ticket {case.id[:12]}; it waits for somebody else"
         )
+    _helpful(case, say, people, same)
     about = {**_without(gone), "agreed": sorted(same | {say.by})}
     return [_decided(case, say, people, about, {"answer": given})]
 
@@ -108,7 +126,9 @@ def revise(case: Case, say: Say, edit: Edit, people: People) -> list[Draft]:
         raise RevisionRefused(f"the policy denies the edited call ({edit.ruling.reason_code}); the ticket is as it was")
     if edit.digest == case.digest:
         raise RevisionRefused("the edit changes nothing; approve the call as it is")
-    approves = why_not(edit.ruling.requirements, by=say.by, people=people, requester=case.requester) is None
+    needs = edit.ruling.requirements
+    may = why_not(needs, by=say.by, people=people, requester=case.requester) is None
+    approves = may and _helps(needs, _voice(say.by, people), [])
     more = {"approves": approves, "ruling": edit.ruling.model_dump(mode="json")}
     words = {"edit": {"args": edit.args, "parsed": edit.parsed, "digest": edit.digest}, "patch": list(edit.patch)}
     return [_decided(case, say, people, more, words)]
@@ -293,9 +313,36 @@ def _why_not(case: Case, by: str, people: People) -> str | None:
     return why_not(case.requirements, by=by, people=people, requester=case.requester)
 
 
+def _voice(by: str, people: People) -> Voice:
+    return Voice(by, people[by] if people is not None else frozenset())
+
+
+def _helps(requirements: Requirements, voice: Voice, voices: Sequence[Voice]) -> bool:
+    panels = requirements.panels
+    return not panels or any(helps(panel, voices, voice) for panel in panels)
+
+
+def _helpful(case: Case, say: Say, people: People, agreed: Collection[str]) -> None:
+    # One more voice from a group that has spoken would stand on the ticket as if it had brought it further.
+    voices = case.voices([by for by in agreed if by != say.by])
+    if not _helps(case.requirements, _voice(say.by, people), voices):
+        waits = " and ".join(filter(None, (waiting_text(panel, voices) for panel in case.requirements.panels)))
+        raise NotAllowedToDecide(f"ticket {case.id[:12]} does not wait for {say.by} now; it waits for {waits}")
+
+
 def _gone(case: Case, say: Say, people: People) -> list[str]:
     # A word counts while its speaker may decide: who has left since, or left the group, does not complete a quorum.
-    return sorted(by for by in case.words() if by != say.by and _why_not(case, by, people))
+    latest = case.latest()
+    return sorted(
+        by for by in latest if by != say.by and (_why_not(case, by, people) or _left(case, latest[by], people))
+    )
+
+
+def _left(case: Case, said: Decision, people: People) -> bool:
+    # They spoke as one of a group that a panel asks for, and are in it no more.
+    asked = {name for panel in case.requirements.panels for name in named(panel)}
+    now = people[said.by] if people is not None else frozenset()
+    return any(f"group:{group}" in asked and group not in now for group in said.groups)
 
 
 def _without(gone: list[str]) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from langgraph_signoff.panels import Voice, is_possible, named
 from langgraph_signoff.policy.describe import describe_mistake, secret_path
 from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Sampling, Terms, Then, Tool
 from langgraph_signoff.policy.expressions import BadExpression, Expression, compile_expression
 from langgraph_signoff.policy.index import ANY_TOOL, requirements
 from langgraph_signoff.policy.loading import Path, Source
+from langgraph_signoff.policy.panels import read_panel
 from langgraph_signoff.policy.quoting import quote_mistake
 from langgraph_signoff.policy.shape import shaped
 
@@ -64,6 +66,7 @@ class _Checker:
         for field in ("reviewers", "backup"):
             for number, who in enumerate(getattr(queue, field)):
                 self._check_known(who, (*path, field, number))
+        self._check_panel(queue, path)
         self._check_quorum(Then(then="review", queue=name), path)
 
     def _check_known(self, who: str, path: Path) -> None:
@@ -151,6 +154,7 @@ class _Checker:
         if then.queue and then.queue != "default" and isinstance(written, dict) and then.queue not in written:
             self._source.blame((*path, "queue"), f"unknown queue {then.queue}; add it to `queues`")
         elif then.approvals or then.rejections:
+            self._check_panel(then, path)
             self._check_quorum(then, path)
 
     def _check_unrecorded(self, then: Then, path: Path) -> None:
@@ -162,12 +166,24 @@ class _Checker:
                     key=True,
                 )
 
+    def _check_panel(self, terms: Terms, path: Path) -> None:
+        if not isinstance(terms.approvals, dict):
+            return
+        names = dict.fromkeys(named(read_panel(terms.approvals)))
+        if self._document.people is None:
+            if any(name.startswith(_GROUP) for name in names):
+                self._source.blame((*path, "approvals"), "asks for groups; say under `people` who is in them")
+            return
+        for name in names:
+            self._check_known(name, (*path, "approvals"))
+
     def _check_quorum(self, then: Then, path: Path) -> None:
         people = self._document.people
         if people is None or self._broken & {"people", "queues"}:
             return
         needs = requirements(self._document.queues, then)
-        if not all(self._known(who) for clause in needs.reviewers for who in clause):
+        asked = [*needs.reviewers, *(named(panel) for panel in needs.panels)]
+        if not all(self._known(who) for clause in asked for who in clause):
             return
         able = set(people)
         for clause in needs.reviewers:
@@ -177,6 +193,13 @@ class _Checker:
                     for who in clause
                 )
             )
+        voices = [Voice(by, frozenset(people[by].groups)) for by in sorted(able)]
+        if not all(is_possible(panel, voices) for panel in needs.panels):
+            who = ", ".join(sorted(able)) or "nobody"
+            self._source.blame(
+                (*path, "approvals"), f"can never come: {who} may decide in queue {needs.queue}, and nobody twice"
+            )
+            return
         for field in ("approvals", "rejections"):
             if getattr(needs, field) > len(able):
                 needed = getattr(needs, field)

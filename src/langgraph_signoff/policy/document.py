@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -20,6 +21,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from langgraph_signoff.durations import Duration
+from langgraph_signoff.policy.panels import MOST_APPROVALS, BadPanel, read_panel
 from langgraph_signoff.vocabulary import Json, OnFlag, Risk
 
 LONGEST_WINDOW = timedelta(days=366)
@@ -79,6 +81,22 @@ _ON_FLAG = {
     ]
 }
 
+
+def _approvals(given: object) -> object:
+    if not isinstance(given, dict):
+        if type(given) is not int or not 1 <= given <= MOST_APPROVALS:
+            raise PydanticCustomError("count", "should be a number from 1 to 100, or say who must approve together")
+        return given
+    try:
+        read_panel(given)
+    except BadPanel as error:
+        raise PydanticCustomError("panel", "{because}", {"because": str(error)}) from error
+    return given
+
+
+_ELSEWHERE = "https://json-schema.org/approvals"  # pydantic follows every reference that is none of the net
+
+Approvals = Annotated[int | dict[str, Json], BeforeValidator(_approvals), WithJsonSchema({"$ref": _ELSEWHERE})]
 Window = Annotated[Duration, AfterValidator(_at_most_a_year)]
 Count = Annotated[int, Field(strict=True, ge=1, le=100)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
@@ -112,8 +130,9 @@ class Person(Part):
 class Terms(Part):
     """What a decision needs; what is left out comes from the queue, then from the defaults."""
 
-    approvals: Count | None = None
-    """How many people must approve (1)."""
+    approvals: Approvals | None = None
+    """How many people must approve (1); or who together: `{group: finance}` is a slot, `{all: [...]}` wants each, `{any: [...]}`
+    one, `{then: [...]}` one after another. A person fills one slot only."""
     rejections: Count | None = None
     """How many people must reject to end it (1)."""
     not_requester: StrictBool | None = None
@@ -268,11 +287,39 @@ class Document(Part):
     """Who answers each question, by name or by pattern: written as for a tool, but it is review or deny."""
 
 
+def _one_key(name: str, says: str) -> dict[str, Any]:
+    several = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Slots"}, "description": says}
+    return {"type": "object", "properties": {name: several}, "required": [name], "additionalProperties": False}
+
+
+_MANY = {"type": "integer", "minimum": 1, "maximum": MOST_APPROVALS, "description": "How many people must approve (1)."}
+_NAME = {"type": "string", "minLength": 1}
+_SLOTS = {
+    "anyOf": [
+        {
+            "type": "object",
+            "properties": {
+                "group": {**_NAME, "description": "The group whose members fill this slot."},
+                "people": {"type": "array", "minItems": 1, "items": _NAME, "description": "Who may fill this slot."},
+                "approvals": _MANY,
+            },
+            "oneOf": [{"required": ["group"]}, {"required": ["people"]}],
+            "additionalProperties": False,
+        },
+        _one_key("all", "Each of them must be filled."),
+        _one_key("any", "One of them must be filled."),
+    ],
+}
+_APPROVALS = {"anyOf": [_MANY, {"$ref": "#/$defs/Slots"}, _one_key("then", "Levels, to be filled one after another.")]}
+
+
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the policy file, shorthands and descriptions included."""
     schema = Document.model_json_schema()
     people = schema["properties"]["people"]
     people["anyOf"] = [{"const": "open"}, *(choice for choice in people["anyOf"] if choice.get("type") != "null")]
+    schema["$defs"] |= {"Approvals": _APPROVALS, "Slots": _SLOTS}
+    schema = json.loads(json.dumps(schema).replace(_ELSEWHERE, "#/$defs/Approvals"))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 
+from langgraph_signoff.panels import fewest
 from langgraph_signoff.policy.describe import secret_path, settle_describe
 from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Sample, Terms, Then, Tool
 from langgraph_signoff.policy.expressions import EVERY_TOOL, OWN_TOOL, Expression
 from langgraph_signoff.policy.loading import Path
+from langgraph_signoff.policy.panels import read_panel
 from langgraph_signoff.policy.quoting import quote
 from langgraph_signoff.policy.rulebook import Branch, Rulebook
 from langgraph_signoff.vocabulary import Audit, Requirements, Risk, Ruling
@@ -34,6 +36,9 @@ def requirements(queues: Mapping[str, Queue], then: Then) -> Requirements:
         for field in Terms.model_fields
         if (value := getattr(terms, field)) is not None
     }
+    if isinstance(stated.get("approvals"), dict):
+        panel = read_panel(stated["approvals"])
+        stated |= {"approvals": fewest(panel), "panels": (panel,)}
     return Requirements(queue=name, reviewers=(tuple(queue.reviewers),) if queue.reviewers else (), **stated)
 
 
@@ -161,7 +166,10 @@ class Index:
         written = (entry.otherwise, *entry.rules)
         reviews = [then for then in written if then.then == "review"] or [t for t in written if t.then == "audit"]
         needs = [requirements(self._document.queues, then) for then in reviews or [Then(then="review")]]
-        strictest = max(needs, key=lambda n: (n.approvals, bool(n.reviewers), n.not_requester, n.reason == "required"))
+        strictest = max(
+            needs,
+            key=lambda n: (n.approvals, bool(n.panels), bool(n.reviewers), n.not_requester, n.reason == "required"),
+        )
         return shared.model_copy(
             update={"reason_code": "policy_error", "requirements": strictest, "record": False, "at_the_end": False}
         )

@@ -21,10 +21,12 @@ from langgraph_signoff.vocabulary.rulings import (
     Advisor,
     Audit,
     OnFlag,
+    Panel,
     Planned,
     Requirements,
     Risk,
     Ruling,
+    Slot,
 )
 from langgraph_signoff.vocabulary.tickets import Run, Ticket, Use
 from langgraph_signoff.vocabulary.undoing import Done, FollowUp, Left, Rollback, Undo, Undoing
@@ -50,6 +52,7 @@ __all__ = [
     "Left",
     "OnFlag",
     "Outcome",
+    "Panel",
     "Planned",
     "Probe",
     "Reply",
@@ -58,6 +61,7 @@ __all__ = [
     "Rollback",
     "Ruling",
     "Run",
+    "Slot",
     "Standing",
     "Ticket",
     "Undo",

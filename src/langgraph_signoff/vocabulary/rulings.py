@@ -22,12 +22,32 @@ class Risk(Word):
     stakes: Literal["low", "medium", "high"] | None = None
 
 
+class Slot(Word):
+    """Approvals by some of these people; `who` holds names, and groups as `group:NAME`."""
+
+    who: tuple[str, ...]
+    approvals: int = 1
+
+
+class Panel(Word):
+    """Who must approve together, each in one slot only.
+
+    Its levels are filled one after another; each by one of its alternatives, of which every slot must be filled.
+    """
+
+    levels: tuple[tuple[tuple[Slot, ...], ...], ...]
+
+
 class Requirements(Word):
-    """What a decision needs. Each clause of `reviewers` names people and `group:` names; a person must be in every clause."""
+    """What a decision needs.
+
+    Each clause of `reviewers` names people and `group:` names; a person must be in every clause. Each panel must be filled.
+    """
 
     queue: str = "default"
     reviewers: tuple[tuple[str, ...], ...] = ()
-    approvals: int = 1
+    approvals: int = Field(default=1, description="How many people, at least.")
+    panels: tuple[Panel, ...] = ()
     rejections: int = 1
     not_requester: bool = True
     window: Duration = timedelta(hours=24)

@@ -68,6 +68,9 @@ class Ticket(Word):
     notes: tuple[str, ...] = Field(default=(), description="What advisors said of it.")
     decisions: tuple[Decision, ...] = ()
     approved_by: tuple[str, ...] = Field(default=(), description="Whose approval of this generation counts.")
+    waits_for: tuple[str, ...] = Field(
+        default=(), description="Whose approval is missing where people of several groups must approve, in words."
+    )
     outcome: Outcome | None = None
     rollback: Rollback | None = Field(default=None, description="What came of undoing what a rejected run had done.")
     erased: bool = False
@@ -107,7 +110,18 @@ class Ticket(Word):
         return ticket_text(self)
 
 
-_HISTORY = {"standing", "seq", "decisions", "approved_by", "outcome", "rollback", "erased", "options", "audit"}
+_HISTORY = {
+    "standing",
+    "seq",
+    "decisions",
+    "approved_by",
+    "waits_for",
+    "outcome",
+    "rollback",
+    "erased",
+    "options",
+    "audit",
+}
 
 
 _NOT_SHOWN = _HISTORY | {"uses", "ended", "follow_up"}
