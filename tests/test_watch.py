@@ -41,6 +41,15 @@ def test_everything_is_seen_once_and_in_its_order(signoff: Signoff) -> None:
     assert [event["position"] for event in islice(signoff.watch(after=0), 6)] == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_halt_is_seen_with_its_own_thread_and_tool(signoff: Signoff) -> None:
+    signoff.halt(by="op", tool="send")
+    signoff.halt(by="op", thread_id="t-1")
+    signoff.halt(by="op")
+    signoff.release(by="op", tool="send")
+    seen = [(event["thread_id"], event["tool"]) for event in islice(signoff.watch(after=0), 4)]
+    assert seen == [(None, "send"), ("t-1", None), (None, None), (None, "send")]
+
+
 def test_what_is_secret_stays_masked(signoff: Signoff) -> None:
     ticket = open_ticket(signoff, {"to": "bob", "pin": "4711"}, redact=("pin",))
     signoff.reject(ticket, by="ana", reason="4711 is no pin")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph_signoff.asking import Asking
 from langgraph_signoff.decisions import Decisions
+from langgraph_signoff.law import HALTS
 from langgraph_signoff.ledger import Entry, Query, stamp
 from langgraph_signoff.view import to_ticket, words_of
 from langgraph_signoff.vocabulary import FollowUp, Run, Standing, Ticket
@@ -84,8 +85,9 @@ class Signoff(Asking, Decisions):
         while True:
             for position, entry in self.ledger.scan(after=seen):
                 seen, history = position, self.ledger.history(entry.stream)
-                opened = history[0].body
-                about = {"thread_id": opened.get("thread_id"), "tool": opened.get("tool")}
+                # A ticket's thread and tool are those of its opening; each halt has its own.
+                told = (entry if entry.stream == HALTS else history[0]).body
+                about = {"thread_id": told.get("thread_id"), "tool": told.get("tool")}
                 yield {"position": position, "stream": entry.stream, **about, **words_of(history)[entry.seq - 1]}
             time.sleep(every)
 
