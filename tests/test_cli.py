@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import stat
 import subprocess
@@ -89,6 +90,14 @@ def test_an_argument_cannot_repaint_the_terminal_or_forge_a_line(desk: Desk) -> 
     assert "[red]" in outputs[0].out  # nor is it markup
     assert len(outputs[0].out.splitlines()) == 2
     assert desk.run("show", ticket.id, "--json").out.isascii()
+
+
+def test_a_name_that_is_no_unicode_is_listed_and_shown_like_any_other(desk: Desk) -> None:
+    ticket = desk.ticket({"to": {"\ud800": math.inf}})
+    for words in (["list"], ["show", ticket.id], ["history", ticket.id]):
+        assert desk.run(*words).code == 0
+        assert desk.run(*words, "--json").out.isascii()
+    assert desk.run("show", ticket.id, "--json").json["args"] == {"to": {"\ud800": "Infinity"}}
 
 
 def test_words_of_several_lines_forge_no_entry_of_the_history(desk: Desk) -> None:
