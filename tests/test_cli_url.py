@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from cli_support import Desk, Ended
-from langgraph_signoff import Standing
+from langgraph_signoff import Policy, Signoff, Standing
+from langgraph_signoff.server.wire import PAGE
 from serving import Server, Thread
+from support import open_ticket
 from test_cli_startup import loaded
 
 pytestmark = pytest.mark.xdist_group("server")  # one server for all of them
@@ -88,6 +90,29 @@ def test_whom_no_policy_knows_sees_only_what_was_asked_for_them(server: Server, 
     assert server.get(f"/signoff/threads/{thread.id}", by="nobody")[0] == 200
 
 
+def test_the_list_of_whoever_sees_a_few_only_holds_them_all(server: Server, tmp_path: Path) -> None:
+    requesters = ("bob", "bob", "bob", "guest", "bob", "guest")
+    ids = [open_ticket(of_ana(server), tool="few", requester=who).id for who in requesters]
+    listed = There(server, tmp_path, "guest").run("list", "--tool", "few", "--limit", "2", "--json").json
+    assert [ticket["id"] for ticket in listed] == [ids[3], ids[5]]
+
+
+def test_a_long_list_is_as_long_there_as_here(ana: There) -> None:
+    signoff = of_ana(ana.server)
+    for _ in range(PAGE + 2):
+        open_ticket(signoff, tool="many")
+    for limit in (PAGE, PAGE + 1, PAGE + 2):
+        words = ("list", "--tool", "many", "--limit", str(limit), "--json")
+        assert len(ana.run(*words).json) == limit
+        assert ana.run(*words) == here(ana.server, *words)
+    assert "more with --limit" in ana.run("list", "--tool", "many", "--limit", str(PAGE + 1)).out
+
+
+def of_ana(server: Server) -> Signoff:
+    """The server's ledger under a policy that knows nobody else."""
+    return Signoff(server.folder / "signoff.db", policy=Policy(people={"ana": {}}))
+
+
 def test_reading_there_loads_no_langgraph(ana: There) -> None:
     modules = loaded(ana.desk, ["list", "--url", ana.server.url, "--header", "x-user: ana", "--limit", "1"])
     assert not modules & {"langgraph", "langsmith", "langchain_core.messages"}
@@ -138,6 +163,19 @@ def test_what_the_law_refuses_ends_there_with_the_same_code_and_words(server: Se
     server.signoff.approve(ticket, by="cem")
     ended = There(server, tmp_path).run("approve", ticket.id, *named)
     assert (ended.code, "approved by cem" in ended.err) == (1, True)
+
+
+@pytest.mark.parametrize(("words", "value"), [('"5"', "5"), ("5", 5), ('"five"', "five")])
+def test_an_answer_there_is_the_one_that_was_given(words: str, value: Any, ana: There) -> None:
+    there, here = (ana.server.thread([("code", {"question": "Which?"})]) for _ in range(2))
+    assert ana.run("answer", there.tickets[0].id, words, "--digest", there.tickets[0].digest).code == 0
+    assert (
+        Desk(ana.server.folder)
+        .run("answer", here.tickets[0].id, words, "--digest", here.tickets[0].digest, "--as", "ana")
+        .code
+        == 0
+    )
+    assert [repr(thread.tickets[0].answer) for thread in (there, here)] == [repr(value)] * 2
 
 
 def test_a_note_there_is_a_note_here(ana: There) -> None:
@@ -273,6 +311,13 @@ def test_a_token_goes_nowhere_but_to_the_address_that_was_given(ana: There) -> N
 def test_a_token_from_the_environment_is_sent_as_bearer(ana: There) -> None:
     ended = ana.desk.run("list", "--url", ana.server.url, "--json", "--limit", "1", SIGNOFF_TOKEN="ana")
     assert (ended.code, isinstance(ended.json, list)) == (0, True)
+
+
+def test_of_two_users_the_later_one_asks_in_every_request(ana: There) -> None:
+    thread = ana.server.thread([send("twice-1")])
+    words = ["resume", "--thread", thread.id, "--url", ana.server.url, "--json"]
+    ended = ana.desk.run(*words, "--header", "authorization: Bearer ana", SIGNOFF_TOKEN="stranger")
+    assert (ended.code, ended.err) == (0, "")  # a stranger sees no thread of bob's
 
 
 # The routes themselves ----------------------------------------------------------------------------------------------------

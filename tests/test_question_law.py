@@ -200,6 +200,14 @@ def test_two_answers_are_one_if_they_are_one_json_value(one: Any, other: Any) ->
     assert not is_same(1, True)
 
 
+@given(json_values)
+def test_an_answer_that_is_spelled_is_read_as_it_was_given(answer: Any) -> None:
+    for schema in ({"type": "integer"}, {"anyOf": [{"type": "integer"}, {"type": "string"}]}, {}):
+        words = law.spelled(schema, answer)
+        assert (law.worded(schema, words) if isinstance(words, str) else words) == answer
+    assert law.spelled({"type": "string"}, "5") == "5"
+
+
 def test_words_are_the_answer_where_a_text_is_asked_for_and_json_elsewhere() -> None:
     assert law.worded({"type": "string"}, "5") == "5"
     assert law.worded({"type": "string", "enum": ["a"]}, "a") == "a"

@@ -85,8 +85,9 @@ def make(name: str, *, each: bool = False, **options: Any) -> Any:
     builder = StateGraph(MessagesState)
     builder.add_node("agent", lambda state: {"messages": [model.invoke(state["messages"])]})
     clerk = signoff.question("clerk", options=["manually", "later"])
+    code = signoff.question("code", form=int | str)
     builder.add_node(
-        "tools", signoff.tool_node([clerk, send, pay, wire, slow, fail, ask, forge], handle_tool_errors=False)
+        "tools", signoff.tool_node([clerk, code, send, pay, wire, slow, fail, ask, forge], handle_tool_errors=False)
     )
     builder.add_edge(START, "agent")
     to_tools = Signoff.send_tool_calls if each else _to_tools

@@ -21,7 +21,7 @@ from langgraph_signoff.law.plans import (
     turn,
     until,
 )
-from langgraph_signoff.law.questions import is_secret, worded
+from langgraph_signoff.law.questions import is_secret, spelled, worded
 from langgraph_signoff.law.strictness import STRICTNESS, permitted, ruled_again, stricter
 from langgraph_signoff.law.verdicts import (
     Edit,
@@ -92,6 +92,7 @@ __all__ = [
     "settled",
     "silence",
     "span",
+    "spelled",
     "standing",
     "stands",
     "step_for",

@@ -52,6 +52,11 @@ def worded(schema: Mapping[str, Json], words: str) -> Json:
         raise AnswerRefused(f"the answer is not JSON ({error}); it must fit {plain_json(schema)}") from error
 
 
+def spelled(schema: Mapping[str, Json], answer: Json) -> Json:
+    """An answer as `worded` gives it back: a text that stands for itself where no text is asked for is written as JSON."""
+    return json.dumps(answer) if isinstance(answer, str) and schema.get("type") != "string" else answer
+
+
 def is_same(one: Json, other: Json) -> bool:
     """Whether two answers are one: 5 and 5.0 are the same JSON number, 1 and true are not."""
     return digest("", {"answer": one}) == digest("", {"answer": other})

@@ -15,10 +15,11 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pydantic import TypeAdapter, ValidationError
 
+from langgraph_signoff import law
 from langgraph_signoff.errors import IncompleteDecision, LedgerUnavailable, SignoffError, StillRunning
 from langgraph_signoff.ledger import Query, moment
 from langgraph_signoff.render import counted
-from langgraph_signoff.server.wire import to_error
+from langgraph_signoff.server.wire import PAGE, to_error
 from langgraph_signoff.vocabulary import Answer, Json, Reply, Run, Standing, Ticket, Verdict
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ class Remote:
     """
 
     def __init__(self, url: str, *, headers: Mapping[str, str] | None = None, wait: float = 15.0) -> None:
-        self.url, self._headers, self._wait = url.rstrip("/"), dict(headers or {}), wait
+        self.url, self._wait = url.rstrip("/"), wait
+        # Of a header that is given twice, in whatever case, the later one tells who asks: on every way to the server.
+        self._headers = {name.lower(): value for name, value in (headers or {}).items()}
         self.now = datetime.now(UTC)
 
     @cached_property
@@ -63,7 +66,16 @@ class Remote:
 
     def find(self, query: Query) -> list[Ticket]:
         """Tickets by standing, queue, thread and tool. `now` is then the server's time."""
-        asked = {"queue": query.queue, "thread": query.thread_id, "tool": query.tool, "limit": query.limit}
+        found: list[Ticket] = []
+        while len(found) < query.limit:
+            page = self._page(query, limit=min(PAGE, query.limit - len(found)), after=found[-1].id if found else None)
+            found += page
+            if len(page) < PAGE:
+                break
+        return found
+
+    def _page(self, query: Query, *, limit: int, after: str | None) -> list[Ticket]:
+        asked = {"queue": query.queue, "thread": query.thread_id, "tool": query.tool, "limit": limit, "after": after}
         params = {key: value for key, value in asked.items() if value is not None}
         told = self._get("/tickets", {**params, "standing": list(query.standings)})
         self.now = moment(told["now"])
@@ -85,7 +97,8 @@ class Remote:
 
     def answer(self, ticket: Ticket, value: Json, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
         """Answers a question."""
-        return self._decide(ticket, by, says=Verdict.ANSWER, value=value, reason=reason, digest=if_digest)
+        words = law.spelled(ticket.answer_schema, value)
+        return self._decide(ticket, by, says=Verdict.ANSWER, value=words, reason=reason, digest=if_digest)
 
     def confirm(self, ticket: Ticket, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
         """Says of an audited action that it was right."""
@@ -211,7 +224,7 @@ class Remote:
     def _ask(self, path: str, body: bytes | None = None) -> Any:
         if not self.url.startswith(("http://", "https://")):
             raise LedgerUnavailable(f"{self.url!r} is no address of a server; it begins with http:// or https://")
-        headers = {"Content-Type": "application/json", **self._headers}
+        headers = {"content-type": "application/json", **self._headers}
         try:
             with _OPENER.open(Request(f"{self.url}/signoff{path}", body, headers), timeout=_PATIENCE) as answer:
                 return json.load(answer)

@@ -6,8 +6,10 @@ A Starlette app for `http.app` of langgraph.json, beside the server's own routes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -30,7 +32,7 @@ from langgraph_signoff.ledger import Query, stamp
 from langgraph_signoff.output import to_json
 from langgraph_signoff.runs import report
 from langgraph_signoff.server.threads import Thread, Waiting, find, head_of
-from langgraph_signoff.server.wire import status_of, to_body
+from langgraph_signoff.server.wire import PAGE, status_of, to_body
 from langgraph_signoff.vocabulary import Reply, Standing, Ticket, Verdict
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 PREFIX = "/signoff"
 
-_MOST = 500  # tickets in one answer
+_FARTHEST = 10_000  # tickets that one request looks through for those that its user may see
 
 
 def authenticated(request: Request) -> str:
@@ -56,7 +58,8 @@ def app(signoff: Signoff, *, user: Callable[[Request], str] = authenticated) -> 
     """The app. `user` says in whose name a request comes: whom the server has authenticated, by its `auth`.
 
     - `GET /signoff/user`: `{"identity"}`.
-    - `GET /signoff/tickets`: `{"tickets", "now"}`, by `standing` (may come again), `queue`, `thread`, `tool`, `limit`.
+    - `GET /signoff/tickets`: `{"tickets", "now"}`, by `standing` (may come again), `queue`, `thread`, `tool`, `limit`; at most
+      500, and from behind the ticket whose id is `after`.
     - `GET /signoff/tickets/{id}`: one ticket; its id may be cut to a beginning.
     - `POST /signoff/tickets/{id}/replies`: a `Reply` without its `ticket_id`; the ticket as it then stands.
     - `GET /signoff/threads`: `{"threads"}`, those that have something to go on with, and settles what is overdue.
@@ -99,12 +102,24 @@ class _Served:
         return {"identity": by}
 
     async def tickets(self, request: Request, by: str) -> Any:
-        query = _query(request)
-        return await asyncio.to_thread(self._tickets, query, by)
+        query, after = _query(request), request.query_params.get("after")
+        return await asyncio.to_thread(self._tickets, query, after, by)
 
-    def _tickets(self, query: Query, by: str) -> Any:
-        found = [ticket for ticket in self.signoff.find(query) if self._sees(by, ticket)]
-        return {"tickets": found, "now": stamp(self.signoff.desk.clock())}
+    def _tickets(self, query: Query, after: str | None, by: str) -> Any:
+        behind = query if after is None else self._behind(query, self._ticket(after, by))
+        seen = (ticket for ticket in islice(self._all(behind), _FARTHEST) if self._sees(by, ticket))
+        return {"tickets": list(islice(seen, query.limit)), "now": stamp(self.signoff.desk.clock())}
+
+    def _all(self, query: Query) -> Iterator[Ticket]:
+        """What a query finds, and what it would find behind that: whoever asks may not see the first of it."""
+        while page := self.signoff.find(query):
+            yield from page
+            if len(page) < query.limit:
+                return
+            query = replace(self._behind(query, page[-1]), limit=PAGE)
+
+    def _behind(self, query: Query, last: Ticket) -> Query:
+        return replace(query, after=self.signoff.ledger.rows([last.id])[last.id])
 
     async def ticket(self, request: Request, by: str) -> Any:
         return await asyncio.to_thread(self._ticket, request.path_params["ticket"], by)
@@ -187,7 +202,7 @@ def _query(request: Request) -> Query:
     given = request.query_params
     try:
         standings = tuple(Standing(name) for name in given.getlist("standing"))
-        limit = min(_MOST, max(1, int(given.get("limit", 50))))
+        limit = min(PAGE, max(1, int(given.get("limit", 50))))
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
     return Query(standings, given.get("queue"), given.get("thread"), given.get("tool"), limit=limit)

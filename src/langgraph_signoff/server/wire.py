@@ -1,4 +1,4 @@
-"""How an error of ours crosses HTTP: its status, its words, and its name, by which the other side finds it again."""
+"""How tickets and errors of ours cross HTTP: so many at a time; its status, its words, and its name, by which it is found again."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from langgraph_signoff.errors import (
     UnknownThread,
     UnknownTicket,
 )
+
+PAGE = 500
+"""How many tickets come at once, at most."""
 
 # The first class that fits decides.
 _STATUSES: list[tuple[type[SignoffError] | tuple[type[SignoffError], ...], int]] = [

@@ -90,7 +90,8 @@ class Reply(Word):
     """What one person says of one ticket, before the law has heard it.
 
     `says`: approve, reject, or revise with `args` or else with words in `reason`; to a question answer, with its `value`; of
-    a call in doubt an `Answer`, with the `value` that it gave. `digest` and `generation` name what they were shown.
+    a call in doubt an `Answer`, with the `value` that it gave. A text that answers is read as somebody's words: as JSON, where
+    the question does not ask for a text. `digest` and `generation` name what they were shown.
     """
 
     ticket_id: str
