@@ -108,19 +108,22 @@ def let_sleep(signoff: Signoff, head: Head, thread_id: str) -> None:
         signoff.ledger.drop_wake(wake)
 
 
-def withdraw_dropped(signoff: Signoff, graph: str, head: Head, thread_id: str) -> None:
+def open_rows(signoff: Signoff, thread_id: str) -> list[Row]:
+    """The tickets of a thread that wait or run."""
+    return signoff.ledger.find(Query(standings=(Standing.PENDING, Standing.RUNNING), thread_id=thread_id, limit=1000))
+
+
+def withdraw_dropped(signoff: Signoff, graph: str, head: Head, rows: Sequence[Row]) -> None:
     """Withdraws pending tickets whose message the head has answered or dropped, never merely because no pause shows yet.
 
-    `graph`: the name of the graph whose head this is, as its tickets have it. To be called with a head that a whole run has
-    reached: before that, a ticket may only be on its way to its pause.
+    `graph`: the name of the graph whose head this is, as its tickets have it. `rows`: the `open_rows` of its thread, read
+    before the head where nothing keeps others from running it. To be called with a head that a whole run has reached: before
+    that, a ticket may only be on its way to its pause.
     """
     shown = {ticket for _, tickets in head.pauses.values() for ticket in tickets}
-    open_rows = signoff.ledger.find(
-        Query(standings=(Standing.PENDING, Standing.RUNNING), thread_id=thread_id, limit=1000)
-    )
-    if any(row.standing == Standing.RUNNING for row in open_rows):
+    if any(row.standing == Standing.RUNNING for row in rows):
         return  # an agent used as a tool keeps its messages where the head does not show them
-    for row in open_rows:
+    for row in rows:
         if row.id not in shown and _is_dropped(row, head, graph):
             _withdraw(signoff, row.id)
 

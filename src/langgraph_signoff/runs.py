@@ -21,7 +21,7 @@ from langgraph_signoff.errors import (
     UnknownQuestion,
     UnknownThread,
 )
-from langgraph_signoff.heads import Head, let_sleep, waits, withdraw_dropped
+from langgraph_signoff.heads import Head, let_sleep, open_rows, waits, withdraw_dropped
 from langgraph_signoff.law import Case
 from langgraph_signoff.nodes.checks import Graph, check
 from langgraph_signoff.nodes.internals import ends_unsaved, waits_for_unknown
@@ -170,7 +170,7 @@ def _wake(signoff: Signoff, graph: Graph, wake: Wake, config: RunnableConfig) ->
     if not (head.is_finished or head.is_paused or head.is_held):
         return (yield from _go(signoff, Invoke(graph, None, config), thread_id, "went on where it had stalled"))
     if head.is_finished:
-        yield Io(partial(withdraw_dropped, signoff, graph.get_name(), head, thread_id))
+        yield Io(partial(_withdraw_dropped, signoff, graph, head, thread_id))
     yield Io(partial(let_sleep, signoff, head, thread_id))
     told: Run = yield Io(partial(report, signoff, thread_id, head, _NOTHING[head.is_finished, head.is_held]))
     return told
@@ -203,10 +203,14 @@ def _go(signoff: Signoff, invoke: Invoke, thread_id: str, did: str) -> Steps[Run
     if head is None:
         snapshot = yield Look(invoke.graph, invoke.config)
         head = yield Io(partial(Head.of, signoff, invoke.graph, snapshot))
-    yield Io(partial(withdraw_dropped, signoff, invoke.graph.get_name(), head, thread_id))
+    yield Io(partial(_withdraw_dropped, signoff, invoke.graph, head, thread_id))
     yield Io(partial(let_sleep, signoff, head, thread_id))
     told: Run = yield Io(partial(report, signoff, thread_id, head, did, went_on=True))
     return told
+
+
+def _withdraw_dropped(signoff: Signoff, graph: Graph, head: Head, thread_id: str) -> None:
+    withdraw_dropped(signoff, graph.get_name(), head, open_rows(signoff, thread_id))
 
 
 def report(signoff: Signoff, thread_id: str, head: Head, did: str, *, went_on: bool = False) -> Run:

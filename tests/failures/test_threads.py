@@ -17,6 +17,7 @@ from langgraph.types import interrupt
 
 from failures.world import GO, ONCE, SEND, Expect, World
 from langgraph_signoff import GraphRefused, Policy, Signoff
+from langgraph_signoff.heads import Head, open_rows, withdraw_dropped
 from support import until
 
 MESSAGE = "sent 5.0 to bob"
@@ -178,6 +179,19 @@ def test_new_input_withdraws_what_it_leaves_behind(world: World) -> None:
     run = world.run({"messages": [("user", "something else")]})
     assert world.signoff.ticket(left.id).standing == "withdrawn"
     assert [t.id for t in run.tickets] != [left.id]
+
+
+def test_a_ticket_that_was_opened_after_a_look_at_its_thread_is_not_withdrawn_by_it(sync_world: World) -> None:
+    world = sync_world
+    world.open(["hello", SEND, "done"])
+    world.run()
+    rows = open_rows(world.signoff, "t")
+    finished = Head.of(world.signoff, world.graph, world.state())
+    world.run({"messages": [("user", "send it")]})
+    withdraw_dropped(world.signoff, world.graph.get_name(), finished, rows)
+    assert [ticket.standing for ticket in world.tickets()] == ["pending"]
+    withdraw_dropped(world.signoff, world.graph.get_name(), finished, open_rows(world.signoff, "t"))
+    assert [ticket.standing for ticket in world.tickets()] == ["withdrawn"]
 
 
 @pytest.mark.parametrize("where", ["interrupt_before", "interrupt_after"])

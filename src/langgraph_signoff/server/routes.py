@@ -6,7 +6,7 @@ A Starlette app for `http.app` of langgraph.json, beside the server's own routes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -27,8 +27,8 @@ from langgraph_signoff.errors import (
     UnknownThread,
     UnknownTicket,
 )
-from langgraph_signoff.heads import let_sleep, newest_row, withdraw_dropped
-from langgraph_signoff.ledger import Query, stamp
+from langgraph_signoff.heads import let_sleep, newest_row, open_rows, withdraw_dropped
+from langgraph_signoff.ledger import Query, Row, stamp
 from langgraph_signoff.output import to_json
 from langgraph_signoff.runs import report
 from langgraph_signoff.server.threads import Thread, Waiting, find, head_of
@@ -162,24 +162,26 @@ class _Served:
         return await self._thread(request.path_params["thread"], by)
 
     async def _thread(self, thread_id: str, by: str) -> dict[str, Any]:
+        # A run that begins in between opens tickets that this head knows nothing of.
+        rows = await asyncio.to_thread(open_rows, self.signoff, thread_id)
         thread = await find(thread_id)
         if thread is None or not await asyncio.to_thread(self._may_look, thread_id, by):
             raise UnknownThread(f"the server holds no thread {thread_id!r} that {by} may see")
         if thread.is_busy:
             raise StillRunning(f"thread {thread_id!r} is being run by somebody else; try again later")
-        return await asyncio.to_thread(self._told, thread)
+        return await asyncio.to_thread(self._told, thread, rows)
 
     def _may_look(self, thread_id: str, by: str) -> bool:
         newest = newest_row(self.signoff, thread_id)
         return newest is None or self._sees(by, self.signoff.ticket(newest.id))
 
-    def _told(self, thread: Thread) -> dict[str, Any]:
+    def _told(self, thread: Thread, rows: Sequence[Row]) -> dict[str, Any]:
         head = head_of(thread, Waiting.of(self.signoff, thread))
         graph = str(thread.metadata.get("graph_id", ""))
         knocks = head.decided(self.signoff)
         goes_on = not (head.is_finished or head.is_paused or head.is_held)
         if not (knocks or goes_on):
-            withdraw_dropped(self.signoff, graph, head, thread.id)
+            withdraw_dropped(self.signoff, graph, head, rows)
             let_sleep(self.signoff, head, thread.id)
         run = report(self.signoff, thread.id, head, "")
         return {
