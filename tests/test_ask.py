@@ -365,6 +365,7 @@ def test_what_cannot_be_asked_is_refused_by_name(plain: Inquirer) -> None:
     for about, words in (
         ({"options": []}, "options must be a list"),
         ({"options": "yes"}, "options must be a list"),
+        ({"options": {"a", "b"}}, "options must be a list"),
         ({"options": ["a", "a"]}, "options must be a list of different texts"),
         ({"options": ["a", 1]}, "options must be a list"),
         ({"options": ["a"], "form": int}, "options or a form, not both"),

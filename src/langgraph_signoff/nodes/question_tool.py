@@ -33,7 +33,8 @@ class Form:
         if form is not None:
             raise ValueError("a question has options or a form, not both")
         texts = [option for option in options if isinstance(option, str) and option]
-        if isinstance(options, str) or not texts or len(set(texts)) < len(options):
+        # The order of a set is another one in the process that resumes, and would make another question.
+        if not isinstance(options, (list, tuple)) or not texts or len(set(texts)) < len(options):
             raise ValueError(f"options must be a list of different texts, not {options!r}")
         return cls({"type": "string", "enum": texts})
 
