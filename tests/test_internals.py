@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextvars import copy_context
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import aiosqlite
 import pytest
@@ -105,10 +105,11 @@ def test_a_node_finds_its_checkpoint_and_those_around_it_with_the_tasks_that_ran
 async def test_a_node_finds_the_nodes_of_its_graph_and_of_those_around_it_in_its_thread(
     is_async: bool, config: Any
 ) -> None:
-    seen = list[Any]()
+    seen, places = list[Any](), list[str]()
 
     def look(state: State) -> None:
-        seen.extend(node for nodes in internals.nodes_around(configurable()) for node in nodes.values())
+        places.extend(place for place, _ in internals.nodes_around(configurable()))
+        seen.extend(node for _, nodes in internals.nodes_around(configurable()) for node in nodes.values())
 
     async def alook(state: State) -> None:
         look(state)
@@ -126,6 +127,29 @@ async def test_a_node_finds_the_nodes_of_its_graph_and_of_those_around_it_in_its
     functions = [getattr(node.bound, "afunc" if is_async else "func", None) for node in seen]
     found = [function for function in functions if function in (own, around)]
     assert found == ([own] if config else [own, around]), "LangGraph keeps what runs a graph in another place"
+    assert places == ["n0"] * len(found)
+
+
+def test_the_edges_of_a_graph_tell_what_is_ahead_of_a_node() -> None:
+    def goes(state: State) -> Command[Literal["e"]]:
+        return Command(goto="e")
+
+    graph = StateGraph(State).add_node("c", goes)
+    for name in "abdef":
+        graph.add_node(name, lambda state: None)
+    graph.add_edge(START, "a").add_edge(START, "b").add_edge(["a", "b"], "c").add_edge("d", "f")
+    graph.add_conditional_edges("e", lambda state: "f", ["f"])
+    nodes: Any = graph.compile().nodes
+    assert [sorted(internals.ahead_of(name, nodes)) for name in "abcdef"] == [["c", "e", "f"]] * 2 + [
+        ["e", "f"],
+        ["f"],
+        ["f"],
+        [],
+    ]
+    assert internals.ahead_of("", nodes) == set()
+    graph.add_conditional_edges("f", lambda state: "a")
+    nodes = graph.compile().nodes
+    assert internals.ahead_of("d", nodes) == set(nodes), "a condition may lead anywhere"
 
 
 @pytest.mark.parametrize(("durability", "unsaved"), [("exit", True), ("sync", False), ("async", False), (None, False)])

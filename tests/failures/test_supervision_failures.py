@@ -165,6 +165,20 @@ def test_a_node_and_a_task_beside_a_review_are_reported_and_undone(tmp_path: Pat
 # What is never put off ----------------------------------------------------------------------------------------------------
 
 
+def test_what_comes_after_a_review_is_not_put_off_to_it(tmp_path: Path) -> None:
+    hotel = Hotel(tmp_path, policy=POLICY + STEP)
+    builder = hotel.builder()
+    del builder.nodes["publish"]
+    builder.add_node("publish", hotel.signoff.gate("ship", action=lambda state: {"what": "it"})(hotel.publish))
+    hotel.graph = builder.compile(checkpointer=InMemorySaver())
+    hotel.signoff.approve(hotel.run().tickets[0], by="ana")
+    assert [ticket.tool for ticket in hotel.resume().tickets] == ["ship"]
+    assert hotel.effects == ["book 1", "book 2"]
+    hotel.signoff.approve(hotel.asked(), by="ana")
+    assert hotel.resume().status == "completed"
+    assert hotel.effects == ["book 1", "book 2", "publish"]
+
+
 def test_a_review_is_never_put_off_to_itself(tmp_path: Path) -> None:
     policy = POLICY.replace("outcome: {", "outcome: {risk: {reversible: true}, ")
     hotel = Hotel(tmp_path, [[("ring", {"room": "1"})], "Rung."], policy)

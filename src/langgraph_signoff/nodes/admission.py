@@ -13,7 +13,7 @@ from langgraph_signoff.desk import Desk
 from langgraph_signoff.law import Case, Halt
 from langgraph_signoff.ledger import Query
 from langgraph_signoff.nodes.advice import Advisors
-from langgraph_signoff.nodes.marks import gates_around
+from langgraph_signoff.nodes.marks import gates_ahead
 from langgraph_signoff.nodes.payload import AS_LANGCHAIN, halt_pause, pause, pause_id
 from langgraph_signoff.nodes.steps import Ask, Hear, Io, Sleep, Steps
 from langgraph_signoff.nodes.turn import Call, identified
@@ -102,9 +102,9 @@ class Admission:
         return bool(ruling.risk.reversible) or call.action.tool in self.own_undoings
 
     def _is_reviewed_later(self, call: Call) -> bool:
-        # A review is none of itself, and an undo is reported nowhere. What another graph reviews, or another ledger holds, is
-        # never about this call.
-        reviews = (gate for gate in gates_around() if gate.kind == "outcome")
+        # A review is none of itself, nor of what comes after it, and an undo is reported nowhere. What another graph reviews, or
+        # another ledger holds, is never about this call.
+        reviews = (gate for gate in gates_ahead() if gate.kind == "outcome")
         is_work = call.action.kind in ("tool", "node")
         return is_work and any(gate.heart.desk.ledger is self.desk.ledger for gate in reviews)
 

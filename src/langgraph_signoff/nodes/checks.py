@@ -148,7 +148,7 @@ def undoings_around(heart: Heart) -> dict[str, Undoing]:
     A name for which they do not declare the same is left out: the record does not say which of them a call has passed.
     """
     around = nodes_around(ensure_config().get("configurable", {}))
-    return _agreed(heart, (each for nodes in around for each in _gated_among(nodes)))
+    return _agreed(heart, (each for _, nodes in around for each in _gated_among(nodes)))
 
 
 def undoings_of(graph: Graph, heart: Heart) -> dict[str, Undoing]:

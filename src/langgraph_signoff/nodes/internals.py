@@ -23,6 +23,7 @@ from langgraph.config import get_config
 from langgraph.graph import StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.prebuilt.tool_node import _get_all_injected_args
+from langgraph.pregel._write import ChannelWrite, ChannelWriteEntry
 from langgraph.types import Interrupt
 
 INTERRUPT = "__interrupt__"
@@ -96,15 +97,39 @@ def is_answered_by_id(configurable: Configurable) -> bool:
     return configurable.get(_RESUME_MAP) is not None
 
 
-def nodes_around(configurable: Configurable) -> Iterator[Mapping[str, Any]]:
-    """The nodes, by name, of the graph in which a task runs, then of each graph around it that runs in the same thread."""
+def nodes_around(configurable: Configurable) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The nodes, by name, of the graph in which a task runs, then of each graph around it that runs in the same thread.
+
+    With each the name of its node in which the task runs, empty if it has none.
+    """
     thread_id = configurable.get("thread_id")
     while call := configurable.get(_CALL):
         loop = getattr(_unguarded(call).keywords.get("schedule_task"), "__self__", None)
         if loop is None or loop.config["configurable"].get("thread_id") != thread_id:
             return
+        # A called task has a part of the namespace too, and is no node.
+        places = [part.partition(":")[0] for part in configurable.get("checkpoint_ns", "").split("|")]
+        yield next((place for place in reversed(places) if place in loop.nodes), ""), loop.nodes
         configurable = loop.config["configurable"]
-        yield loop.nodes
+
+
+def ahead_of(name: str, nodes: Mapping[str, Any]) -> set[str]:
+    """The nodes of a graph to which its edges lead from one of them; all, where a condition does not say where it leads."""
+    found, waiting = set[str](), [name] if name in nodes else []
+    while waiting:
+        channels = set[str]()
+        for writer in nodes[waiting.pop()].writers:
+            static = ChannelWrite.get_static_writes(writer)
+            if static is None and not isinstance(writer, ChannelWrite):
+                return set(nodes)
+            channels |= {channel for channel, *_ in static or ()}
+            channels |= {
+                entry.channel for entry in getattr(writer, "writes", ()) if isinstance(entry, ChannelWriteEntry)
+            }
+        fresh = {other for other, node in nodes.items() if channels & set(node.triggers)} - found
+        found |= fresh
+        waiting += fresh
+    return found
 
 
 def hear(configurable: Configurable) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.config import ensure_config
 
-from langgraph_signoff.nodes.internals import nodes_around
+from langgraph_signoff.nodes.internals import ahead_of, nodes_around
 
 if TYPE_CHECKING:
     from langgraph_signoff.nodes.gate import Gate
@@ -35,7 +35,9 @@ def _marked(node: Any, mark: str) -> Any:
     return next((getattr(part, mark) for part in parts if hasattr(part, mark)), None)
 
 
-def gates_around() -> Iterator[Gate]:
-    """The guarded nodes of the graph that runs here, and of the graphs around it in the same thread."""
-    for nodes in nodes_around(ensure_config().get("configurable", {})):
-        yield from (gate for node in nodes.values() if (gate := gate_of(node.bound)))
+def gates_ahead() -> Iterator[Gate]:
+    """The guarded nodes to which edges lead from here, in the graph that runs and in those around it in the same thread."""
+    for name, nodes in nodes_around(ensure_config().get("configurable", {})):
+        for other in ahead_of(name, nodes):
+            if gate := gate_of(nodes[other].bound):
+                yield gate

@@ -278,7 +278,7 @@ class Document(Part):
     """Constants that expressions read as `vars.NAME`."""
     supervision: Supervision = "tactical"
     """tactical: reviews before the action. hybrid: what is reversible runs, and is reviewed with the outcome of its run, where the
-    graph has an outcome review. strategic: the same, and every reviewed tool must be reversible."""
+    graph's edges lead on to an outcome review. strategic: the same, and every reviewed tool must be reversible."""
     tools: Entries = {}
     """What happens to each tool, by name or by pattern."""
     nodes: Entries = {}
