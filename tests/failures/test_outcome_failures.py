@@ -358,6 +358,20 @@ def test_rounds_are_counted_to_the_last_and_the_goal_stays_what_it_was(tmp_path:
     assert standings(hotel) == ["returned", "returned", "executed"]
 
 
+def test_a_review_that_is_asked_anew_stays_in_its_round(tmp_path: Path) -> None:
+    hotel = Hotel(tmp_path, [*BOOKS, "Two good rooms."])
+    first = hotel.run().tickets[0]
+    hotel.signoff.revise(first, by="ana", feedback="better ones")
+    second = hotel.resume().tickets[0]
+    hotel.graph.update_state(hotel.config, {"messages": [AIMessage("Two fine rooms.")]}, as_node="agent")
+    hotel.graph.invoke(None, hotel.config)
+    assert hotel.signoff.ticket(second.id).standing is Standing.WITHDRAWN
+    third = hotel.asked()
+    assert third.previous == first.id
+    with pytest.raises(DecisionRefused, match="round 2"):
+        hotel.signoff.revise(third, by="ana", feedback="and better")
+
+
 def test_two_graphs_on_one_thread_are_each_asked_for_what_nobody_has_looked_at(hotel: Hotel) -> None:
     hotel.run()
     other = Hotel(hotel.path, [[("book", {"room": "3"})], "A third."], undo=hotel.undo)

@@ -134,7 +134,8 @@ class Admission:
             return Opening(call.id, action, _denial(ruling, "rejected_before"))
         if ruling.mode != "review":
             return Opening(call.id, action, ruling)
-        answered = {row.previous for row in earlier}
+        # What was withdrawn has answered nothing: a review that is asked anew stays in its round.
+        answered = {row.previous for row in earlier if row.standing != Standing.WITHDRAWN}
         back = [r for r in earlier if r.standing == Standing.RETURNED and r.id not in answered | taken]
         if not back:
             return Opening(call.id, action, ruling)
