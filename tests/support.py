@@ -56,6 +56,7 @@ def opening(args: dict[str, Any] | None = None, *, mode: str = "review", **more:
     number = next(_numbers)
     args = {"to": "bob", "amount": 5} if args is None else args
     requirements = {key: more.pop(key) for key in list(more) if key in Requirements.model_fields}
+    revisers = more.pop("revisers", ())
     rules = {key: more.pop(key) for key in list(more) if key in Ruling.model_fields}
     action = {"thread_id": f"t-{number}", "proposal": f"p-{number}", "tool": "send", "message_id": f"m-{number}"} | more
     ruling = {"mode": mode, "reason_code": "test", "rule": "tools.send", "policy_version": Policy().version} | rules
@@ -63,6 +64,7 @@ def opening(args: dict[str, Any] | None = None, *, mode: str = "review", **more:
         id=f"{number:032x}",
         action=Action(args=args, parsed=args, digest=digest(action["tool"], args), **action),
         ruling=Ruling(requirements=Requirements(**requirements), **ruling),
+        revisers=revisers,
     )
 
 

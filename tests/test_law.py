@@ -31,6 +31,7 @@ from langgraph_signoff.vocabulary import (
     Audit,
     Left,
     Panel,
+    Part,
     Requirements,
     Rollback,
     Slot,
@@ -130,10 +131,36 @@ def test_each_person_counts_once_and_the_nth_approval_or_the_mth_rejection_ends_
 
 
 @given(st.booleans(), st.sampled_from([APPROVE, REJECT, REVISE]))
-def test_the_requester_does_not_count_unless_the_policy_lets_them(not_requester: bool, verdict: Verdict) -> None:
-    story = Story.of(requester="ana", not_requester=not_requester)
-    if not_requester:
+def test_the_requester_does_not_count_unless_the_policy_lets_them(is_barred: bool, verdict: Verdict) -> None:
+    story = Story.of(requester="ana", barred=("requester",) if is_barred else ())
+    if is_barred:
         refused(NotAllowedToDecide, story, verdict, "ana")
+    else:
+        assert story.say(verdict, "ana") is not Standing.PENDING
+
+
+@given(st.booleans(), st.sampled_from([APPROVE, REJECT, REVISE]))
+def test_who_wrote_the_arguments_does_not_decide_them_where_the_policy_bars_authors(
+    is_barred: bool, verdict: Verdict
+) -> None:
+    barred: tuple[Part, ...] = ("requester", "author") if is_barred else ("requester",)
+    story = Story.of(barred=barred, approvals=2)
+    story.revise("ana", {"to": "bob", "amount": 4}, barred=barred, approvals=2)
+    assert story.case.approvers == (() if is_barred else ("ana",))
+    if is_barred:
+        refused(NotAllowedToDecide, story, verdict, "ana")
+    story.say(APPROVE, "cem")
+    assert story.case.standing is (Standing.PENDING if is_barred else Standing.APPROVED)
+
+
+@given(st.booleans(), st.sampled_from([APPROVE, REJECT, REVISE]))
+def test_who_revised_an_earlier_round_does_not_decide_this_one_where_the_policy_bars_them(
+    is_barred: bool, verdict: Verdict
+) -> None:
+    story = Story.of(barred=("previous_reviser",) if is_barred else (), revisers=["ana"])
+    if is_barred:
+        refused(NotAllowedToDecide, story, verdict, "ana")
+        assert story.say(APPROVE, "cem") is Standing.APPROVED
     else:
         assert story.say(verdict, "ana") is not Standing.PENDING
 
@@ -312,6 +339,7 @@ def test_a_decision_without_a_name_is_refused(name: str) -> None:
 # Revisions -----------------------------------------------------------------------------------------------------------------
 
 PANELS = [Panel(levels=(((Slot(who=(f"group:{group}",)),),),)) for group in ("finance", "leads")]
+PARTS: list[Part] = ["requester", "author", "previous_reviser"]
 spans = st.integers(1, 400).map(lambda hours: timedelta(hours=hours))
 requirements = st.builds(
     Requirements,
@@ -320,7 +348,7 @@ requirements = st.builds(
     approvals=small,
     panels=st.lists(st.sampled_from(PANELS), max_size=2, unique=True).map(tuple),
     rejections=small,
-    not_requester=st.booleans(),
+    barred=st.lists(st.sampled_from(PARTS), unique=True).map(tuple),
     window=spans,
     use_within=spans,
     reason=st.sampled_from(["required", "optional"]),
@@ -334,7 +362,7 @@ requirements = st.builds(
 def test_requirements_never_fall_below_the_old_or_the_new_ones(
     old: Requirements, new: Requirements, people: dict[str, frozenset[str]], by: str
 ) -> None:
-    both = stricter(old, new)
+    both, involved = stricter(old, new), law.Involved("ana", "cem", frozenset({"deniz"}))
     for one in (old, new):
         assert both.approvals >= one.approvals
         assert both.rejections <= one.rejections
@@ -344,10 +372,10 @@ def test_requirements_never_fall_below_the_old_or_the_new_ones(
         assert both.reask <= one.reask
         assert both.priority >= one.priority
         assert set(both.panels) >= set(one.panels)
-        assert both.not_requester or not one.not_requester
+        assert set(both.barred) >= set(one.barred)
         assert both.reason == "required" or one.reason == "optional"
-        if not both.panels and law.why_not(both, by=by, people=people, requester="ana") is None:
-            assert law.why_not(one, by=by, people=people, requester="ana") is None
+        if not both.panels and law.why_not(both, by=by, people=people, involved=involved) is None:
+            assert law.why_not(one, by=by, people=people, involved=involved) is None
     assert stricter(both, new) == both == stricter(both, both)
 
 

@@ -114,7 +114,7 @@ MISTAKES = {
     "no approvals": ("version: 1\nqueues: {q: {approvals: 0}}", ("queues.q.approvals", 2, 25, "should be a number from 1 to 100")),
     "approvals: true": ("version: 1\nqueues: {q: {approvals: true}}", ("queues.q.approvals", 2, 25, "should be a number from 1 to 100")),
     "approvals: '2'": ("version: 1\nqueues: {q: {approvals: '2'}}", ("queues.q.approvals", 2, 25, "should be a number from 1 to 100")),
-    "not_requester: no": ("version: 1\nqueues: {q: {not_requester: no}}", ("queues.q.not_requester", 2, 29, "valid boolean")),
+    "not: nobody": ("version: 1\nqueues: {q: {not: [nobody]}}", ("queues.q.not.0", 2, 20, "should be 'requester', 'author' or 'previous_reviser'")),
     "a requirement of an allow": ("version: 1\ntools:\n  a:\n    otherwise: {then: allow, approvals: 2}", ("tools.a.otherwise.approvals", 4, 30, "means nothing beside `then: allow`")),
     "a queue of a deny": ("version: 1\ntools:\n  a:\n    otherwise: {then: deny, queue: x}", ("tools.a.otherwise.queue", 4, 29, "means nothing beside `then: deny`")),
     "once of a review": ("version: 1\ntools:\n  a:\n    otherwise: {then: review, once: true}", ("tools.a.otherwise.once", 4, 31, "always recorded")),

@@ -12,7 +12,7 @@ import pytest
 from langchain_core.tools import StructuredTool, tool
 from pydantic import BaseModel, Field, field_validator
 
-from langgraph_signoff import NotWhatYouSaw, Policy, RevisionRefused, Run, Signoff, Standing, Ticket
+from langgraph_signoff import NotAllowedToDecide, NotWhatYouSaw, Policy, RevisionRefused, Run, Signoff, Standing, Ticket
 from langgraph_signoff.cli.history import lines_of
 from langgraph_signoff.ledger import Query
 from langgraph_signoff.masking import MASK
@@ -291,3 +291,30 @@ def test_a_secret_of_one_or_two_characters_is_not_looked_for_in_texts(world: Wor
     world.signoff.approve(ticket, by="ana")
     world.resume()
     assert world.signoff.ticket(ticket.id).outcome.result == "paid"  # type: ignore[union-attr]  # it has just run
+
+
+# Who revised it -------------------------------------------------------------------------------------------------------------
+
+
+def test_who_sent_an_earlier_round_back_is_remembered_through_the_rounds_and_barred_where_the_policy_says_so(
+    world: World,
+) -> None:
+    policy = "version: 1\ntools: {pay: {otherwise: {then: review, not: [previous_reviser]}}}"
+    world.number += 1
+    world.path = world.folder / "rounds.db"
+    world.signoff = world.stack.enter_context(closing(Signoff(world.path, policy=Policy.parse(policy))))
+    script = [*([("pay", {"to": "bob", "amount": amount})] for amount in (3, 2, 1)), "Done."]
+    world.graph = world.stack.enter_context(agent(world.signoff, [pay], script))
+    [first] = world.signoff.run(world.graph, GO, thread_id="t").tickets
+    world.signoff.revise(first, by="ana", feedback="less")
+    [second] = world.resume().tickets
+    with pytest.raises(NotAllowedToDecide, match="ana had a part in an earlier round"):
+        world.signoff.approve(second, by="ana")
+    world.signoff.revise(second, by="cem", feedback="still less")
+    [third] = world.resume().tickets
+    for by in ("ana", "cem"):
+        with pytest.raises(NotAllowedToDecide, match="had a part in an earlier round"):
+            world.signoff.approve(third, by=by)
+    world.signoff.approve(third, by="deniz")
+    assert (world.resume().status, ran) == ("completed", [("bob", 1)])
+    assert "not the previous reviser" in str(third)

@@ -16,8 +16,8 @@ from langgraph_signoff.vocabulary import Action, Ruling
 class Opening:
     """A ruled action that is about to become a ticket, a denial or a recorded call.
 
-    `siblings`: the tools that the same message proposes before it. `notes`: what advisors said. `doubted`: whether one of
-    them wants a person's word.
+    `revisers`: who revised it in the rounds before. `siblings`: the tools that the same message proposes before it. `notes`:
+    what advisors said. `doubted`: whether one of them wants a person's word.
     """
 
     id: str
@@ -26,6 +26,7 @@ class Opening:
     previous: str | None = None
     round: int = 1
     difference: Sequence[Mapping[str, Any]] = field(default=())
+    revisers: Sequence[str] = field(default=())
     siblings: Sequence[str] = field(default=())
     notes: Sequence[str] = field(default=())
     doubted: bool = False
@@ -44,6 +45,7 @@ def to_draft(opening: Opening) -> Draft:
         "ruling": opening.ruling.model_dump(mode="json"),
         "previous": opening.previous,
         "round": opening.round,
+        **({"revisers": list(opening.revisers)} if opening.revisers else {}),
     }
     # Its JSON mode would write null for NaN, and a call with other arguments would run.
     words = action.model_dump(exclude=kept | {"reports"})

@@ -196,7 +196,7 @@ def needs_text(ticket: Ticket) -> str:
     said = "1 answer" if is_one_answer else counted(needs.approvals, noun)
     by = f" by {_reviewers(needs)}" if needs.reviewers or not needs.panels else ""
     parts = [said + by + "".join(f": {panel_text(panel)}" for panel in needs.panels if not is_one_answer)]
-    parts += ["not the requester"] if needs.not_requester else []
+    parts += [f"not the {part.replace('_', ' ')}" for part in needs.barred]
     parts += ["with a reason"] if needs.reason == "required" else []
     parts += [] if is_doubt or is_asked else [f"to be used within {format_duration(needs.use_within)}"]
     return ", ".join(parts)

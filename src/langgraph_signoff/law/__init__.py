@@ -1,7 +1,8 @@
 """Review: what a ticket's history permits, who may decide, and what time does. Pure."""
 
 from langgraph_signoff.law.audits import Choice, audit_id, choose, draw, entry_of, follow_up, is_run, noted, opened
-from langgraph_signoff.law.case import Case, Claim
+from langgraph_signoff.law.case import Case, Claim, Involved
+from langgraph_signoff.law.eligibility import People, too_few, why_not
 from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
 from langgraph_signoff.law.history import advance, fold, recorded, standing
 from langgraph_signoff.law.plans import (
@@ -25,7 +26,6 @@ from langgraph_signoff.law.questions import is_secret, spelled, worded
 from langgraph_signoff.law.strictness import STRICTNESS, permitted, ruled_again, stricter
 from langgraph_signoff.law.verdicts import (
     Edit,
-    People,
     Say,
     answer,
     comment,
@@ -37,8 +37,6 @@ from langgraph_signoff.law.verdicts import (
     settle,
     settled,
     silence,
-    too_few,
-    why_not,
     withdraw,
 )
 
@@ -53,6 +51,7 @@ __all__ = [
     "Edit",
     "Halt",
     "Halts",
+    "Involved",
     "People",
     "Plan",
     "Say",

@@ -14,6 +14,7 @@ from langgraph_signoff.vocabulary import (
     FollowUp,
     Kind,
     Outcome,
+    Part,
     Requirements,
     Rollback,
     Ruling,
@@ -34,6 +35,21 @@ class Claim:
     at: datetime
     lease: float
     suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Involved:
+    """Who has had a part in an action before it is decided: for whom it is, who wrote its arguments, who revised it before."""
+
+    requester: str | None = None
+    author: str | None = None
+    previous_revisers: frozenset[str] = frozenset()
+
+    def who(self, part: Part) -> frozenset[str | None]:
+        """Those who have had this part."""
+        if part == "previous_reviser":
+            return self.previous_revisers
+        return frozenset({self.requester if part == "requester" else self.author})
 
 
 @dataclass(slots=True)
@@ -71,6 +87,7 @@ class Case:
     why: str = ""
     erasure: str = ""
     decisions: list[Decision] = field(default_factory=list)
+    author: str | None = None
     gone: frozenset[str] = frozenset()
     choice: dict[str, Any] = field(default_factory=dict)
     follow_up: FollowUp | None = None
@@ -106,6 +123,17 @@ class Case:
     def requester(self) -> str | None:
         """Whom the agent acts for."""
         return self.opening.get("requester")
+
+    @property
+    def involved(self) -> Involved:
+        """Who has had a part in it."""
+        return Involved(self.requester, self.author, frozenset(self.opening.get("revisers", ())))
+
+    @property
+    def revisers(self) -> tuple[str, ...]:
+        """Who has revised it, in this round or in one before: with arguments, or back to the agent with words."""
+        said = (decision.by for decision in self.decisions if decision.verdict is Verdict.REVISE)
+        return tuple(dict.fromkeys([*self.opening.get("revisers", ()), *said]))
 
     def verdicts(self) -> dict[str, Verdict]:
         """The words on this generation that count: the latest one of each person who may still decide."""

@@ -147,7 +147,7 @@ def _count_author(case: Case, *, approves: bool) -> None:
 
 
 def _revised(case: Case, entry: Entry) -> None:
-    due_at = case.due_at
+    due_at, case.author = case.due_at, entry.body["by"]
     _next_generation(case, entry)
     # A shorter window binds from the edit on; a longer one gives no more time than there was.
     case.due_at = min(due_at, case.due_at)

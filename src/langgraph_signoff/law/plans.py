@@ -207,7 +207,7 @@ def covers(approved: Requirements, asked: Requirements) -> bool:
         and approved.approvals >= asked.approvals
         and set(asked.panels) <= set(approved.panels)
         and approved.rejections <= asked.rejections
-        and approved.not_requester >= asked.not_requester
+        and set(asked.barred) <= set(approved.barred)
         and approved.use_within <= asked.use_within
         and (approved.reason == "required" or asked.reason == "optional")
     )

@@ -17,7 +17,7 @@ def stricter(old: Requirements, new: Requirements) -> Requirements:
             "approvals": max(old.approvals, new.approvals),
             "panels": tuple(dict.fromkeys(old.panels + new.panels)),
             "rejections": min(old.rejections, new.rejections),
-            "not_requester": old.not_requester or new.not_requester,
+            "barred": tuple(dict.fromkeys(old.barred + new.barred)),
             "window": min(old.window, new.window),
             "use_within": min(old.use_within, new.use_within),
             "reason": "required" if "required" in (old.reason, new.reason) else "optional",

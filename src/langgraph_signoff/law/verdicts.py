@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,22 +18,17 @@ from langgraph_signoff.errors import (
 )
 from langgraph_signoff.law.audits import alerts, audit_id
 from langgraph_signoff.law.case import Case
+from langgraph_signoff.law.eligibility import People, can_help, cannot, departed, must_help, unknown, voice_of, why_not
 from langgraph_signoff.law.plans import stands
 from langgraph_signoff.law.questions import fitting, is_same
-from langgraph_signoff.panels import Voice, helps, is_possible, named, waiting_text
 from langgraph_signoff.vocabulary import (
     SHORTEST_DIGEST,
     Answer,
-    Decision,
-    Requirements,
     Rollback,
     Ruling,
     Standing,
     Verdict,
 )
-
-People = Mapping[str, frozenset[str]] | None
-"""Who is known, with their groups; None: anybody's name is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,31 +57,6 @@ class Edit:
     ruling: Ruling
 
 
-def why_not(requirements: Requirements, *, by: str, people: People, requester: str | None) -> str | None:
-    """Why this person may not decide, in a sentence; None if they may."""
-    if people is not None and by not in people:
-        return _unknown(by, people)
-    if requirements.not_requester and by == requester:
-        return f"{by} is the requester, and the policy wants somebody else"
-    groups = people[by] if people is not None else frozenset()
-    for clause in requirements.reviewers:
-        if by not in clause and not any(f"group:{group}" in clause for group in groups):
-            return f"{by} is not among {', '.join(clause)}"
-    asked = [name for panel in requirements.panels for name in named(panel)]
-    if asked and not Voice(by, groups).fits(asked):
-        return f"{by} is not among {', '.join(dict.fromkeys(asked))}"
-    return None
-
-
-def too_few(requirements: Requirements, *, people: People, requester: str | None = None) -> bool:
-    """Whether there are not as many people who may decide so as must approve."""
-    if people is None:
-        return False
-    may = [by for by in people if not why_not(requirements, by=by, people=people, requester=requester)]
-    voices = [Voice(by, people[by]) for by in may]
-    return len(may) < requirements.approvals or not all(is_possible(panel, voices) for panel in requirements.panels)
-
-
 def decide(case: Case, say: Say, people: People) -> list[Draft]:
     """What approve, reject or send-back adds to a ticket's history. Raises a `DecisionRefused` that says why not."""
     hear(case, say, people)
@@ -94,9 +64,9 @@ def decide(case: Case, say: Say, people: People) -> list[Draft]:
         raise RevisionRefused(
             f"this is round {case.rounds}, and the policy gives {case.requirements.max_revisions}; approve or reject it"
         )
-    gone = _gone(case, say, people)
+    gone = departed(case, people, but=say.by)
     if say.verdict in (Verdict.APPROVE, Verdict.CONFIRM):
-        _helpful(case, say, people, [by for by in case.approvers if by not in gone])
+        must_help(case, say.by, people, [by for by in case.approvers if by not in gone])
     drafts = [_decided(case, say, people, _without(gone))]
     return drafts + alerts(case, drafts)
 
@@ -107,14 +77,14 @@ def answer(case: Case, say: Say, value: Any, people: People) -> list[Draft]:
     if case.kind != "question":
         raise WrongVerdict(f"ticket {case.id[:12]} asks nothing; approve, reject or revise it")
     hear(case, say, people)
-    given, gone = fitting(case.action.get("answer_schema", {}), value), _gone(case, say, people)
+    given, gone = fitting(case.action.get("answer_schema", {}), value), departed(case, people, but=say.by)
     said = {by: word for by, word in case.latest().items() if word.verdict is Verdict.ANSWER and by not in gone}
     same = {by for by, word in said.items() if is_same(word.answer, given)}
     if say.by in same:
         raise TicketClosed(
             f"{say.by} has already given this answer to ticket {case.id[:12]}; it waits for somebody else"
         )
-    _helpful(case, say, people, same)
+    must_help(case, say.by, people, same)
     about = {**_without(gone), "agreed": sorted(same | {say.by})}
     return [_decided(case, say, people, about, {"answer": given})]
 
@@ -127,8 +97,9 @@ def revise(case: Case, say: Say, edit: Edit, people: People) -> list[Draft]:
     if edit.digest == case.digest:
         raise RevisionRefused("the edit changes nothing; approve the call as it is")
     needs = edit.ruling.requirements
-    may = why_not(needs, by=say.by, people=people, requester=case.requester) is None
-    approves = may and _helps(needs, _voice(say.by, people), [])
+    involved = replace(case.involved, author=say.by)
+    may = why_not(needs, by=say.by, people=people, involved=involved) is None
+    approves = may and can_help(needs, voice_of(say.by, people), [])
     more = {"approves": approves, "ruling": edit.ruling.model_dump(mode="json")}
     words = {"edit": {"args": edit.args, "parsed": edit.parsed, "digest": edit.digest}, "patch": list(edit.patch)}
     return [_decided(case, say, people, more, words)]
@@ -148,7 +119,7 @@ def withdraw(case: Case, *, by: str, reason: str, people: People = None) -> list
     Raises TicketClosed.
     """
     if people is not None and by not in people and by != case.requester:
-        raise NotAllowedToDecide(_unknown(by, people))
+        raise NotAllowedToDecide(unknown(by, people))
     if stands(case):
         return [Draft("ended", {"by": by}, {"reason": reason})]
     if case.standing not in (Standing.PENDING, Standing.APPROVED):
@@ -296,53 +267,13 @@ def _named(say: Say, people: People) -> None:
     if not say.by.strip():
         raise IncompleteDecision("a decision needs a name: give by=")
     if people is not None and say.by not in people:
-        raise NotAllowedToDecide(_unknown(say.by, people))
-
-
-def _unknown(by: str, people: Mapping[str, frozenset[str]]) -> str:
-    return f"the policy does not know {by!r}; it knows {', '.join(sorted(people)) or 'nobody'}"
+        raise NotAllowedToDecide(unknown(say.by, people))
 
 
 def _may(case: Case, say: Say, people: People) -> None:
-    problem = _why_not(case, say.by, people)
+    problem = cannot(case, say.by, people)
     if problem:
         raise NotAllowedToDecide(f"{say.by} may not decide ticket {case.id[:12]}: {problem}")
-
-
-def _why_not(case: Case, by: str, people: People) -> str | None:
-    return why_not(case.requirements, by=by, people=people, requester=case.requester)
-
-
-def _voice(by: str, people: People) -> Voice:
-    return Voice(by, people[by] if people is not None else frozenset())
-
-
-def _helps(requirements: Requirements, voice: Voice, voices: Sequence[Voice]) -> bool:
-    panels = requirements.panels
-    return not panels or any(helps(panel, voices, voice) for panel in panels)
-
-
-def _helpful(case: Case, say: Say, people: People, agreed: Collection[str]) -> None:
-    # One more voice from a group that has spoken would stand on the ticket as if it had brought it further.
-    voices = case.voices([by for by in agreed if by != say.by])
-    if not _helps(case.requirements, _voice(say.by, people), voices):
-        waits = " and ".join(filter(None, (waiting_text(panel, voices) for panel in case.requirements.panels)))
-        raise NotAllowedToDecide(f"ticket {case.id[:12]} does not wait for {say.by} now; it waits for {waits}")
-
-
-def _gone(case: Case, say: Say, people: People) -> list[str]:
-    # A word counts while its speaker may decide: who has left since, or left the group, does not complete a quorum.
-    latest = case.latest()
-    return sorted(
-        by for by in latest if by != say.by and (_why_not(case, by, people) or _left(case, latest[by], people))
-    )
-
-
-def _left(case: Case, said: Decision, people: People) -> bool:
-    # They spoke as one of a group that a panel asks for, and are in it no more.
-    asked = {name for panel in case.requirements.panels for name in named(panel)}
-    now = people[said.by] if people is not None else frozenset()
-    return any(f"group:{group}" in asked and group not in now for group in said.groups)
 
 
 def _without(gone: list[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from langgraph_signoff.nodes.turn import Call, identified
 from langgraph_signoff.planning import Plans
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.records import Opening
-from langgraph_signoff.vocabulary import Counts, InboxSchema, Ruling, Standing, Undoing
+from langgraph_signoff.vocabulary import Action, Counts, InboxSchema, Ruling, Standing, Undoing
 
 POLL = 0.05  # seconds between two looks at what somebody else is about
 _GATHER = 2.0  # seconds that a call waits for those of its message which a plan wants before it
@@ -143,12 +143,16 @@ class Admission:
         taken.add(previous.id)
         if previous.round > ruling.requirements.max_revisions:
             return Opening(call.id, action, _denial(ruling, "no_revisions_left"), previous.id, previous.round + 1)
-        return Opening(call.id, action, ruling, previous.id, previous.round + 1, self._difference(previous.id, call))
-
-    def _difference(self, previous: str, call: Call) -> Sequence[Mapping[str, Any]]:
-        import jsonpatch
-
-        return list(jsonpatch.make_patch(self.desk.case(previous).parsed, call.action.parsed))
+        before = self.desk.case(previous.id)
+        return Opening(
+            call.id,
+            action,
+            ruling,
+            previous.id,
+            previous.round + 1,
+            difference=_difference(before, action),
+            revisers=before.revisers,
+        )
 
     def _halted(self, calls: Sequence[Call]) -> Ask | None:
         # What needs a claim is held back there, at the moment it would start. Of an answer nothing runs but who waits for it.
@@ -178,3 +182,9 @@ class Admission:
 
 def _denial(ruling: Ruling, reason_code: str) -> Ruling:
     return ruling.model_copy(update={"mode": "deny", "reason_code": reason_code})
+
+
+def _difference(before: Case, action: Action) -> list[Mapping[str, Any]]:
+    import jsonpatch
+
+    return list(jsonpatch.make_patch(before.parsed, action.parsed))

@@ -175,7 +175,7 @@ class Policy:
 
         self._source = source
         self._document, self._expressions = checked(source)
-        meaning = self._document.model_dump(mode="json", exclude_defaults=True)
+        meaning = self._document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         self.document = json.dumps(meaning, sort_keys=True, ensure_ascii=False)
         self.version = hashlib.sha256(self.document.encode()).hexdigest()
         people = self._document.people

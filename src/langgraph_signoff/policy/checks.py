@@ -147,7 +147,8 @@ class _Checker:
     def _check_idle(self, then: Then, path: Path, fields: Iterable[str], because: str) -> None:
         for field in fields:
             if field in then.model_fields_set:
-                self._source.blame((*path, field), f"means nothing beside `then: {then.then}`; {because}", key=True)
+                written = type(then).model_fields[field].alias or field
+                self._source.blame((*path, written), f"means nothing beside `then: {then.then}`; {because}", key=True)
 
     def _check_asked(self, then: Then, path: Path) -> None:
         written = self._source.data.get("queues", {})

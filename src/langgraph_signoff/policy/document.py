@@ -23,6 +23,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from langgraph_signoff.durations import Duration
 from langgraph_signoff.policy.panels import MOST_APPROVALS, BadPanel, read_panel
 from langgraph_signoff.vocabulary import Json, OnFlag, Risk
+from langgraph_signoff.vocabulary import Part as Involvement
 
 LONGEST_WINDOW = timedelta(days=366)
 OUTCOMES = ("allow", "audit", "review", "deny")
@@ -135,8 +136,8 @@ class Terms(Part):
     one, `{then: [...]}` one after another. A person fills one slot only."""
     rejections: Count | None = None
     """How many people must reject to end it (1)."""
-    not_requester: StrictBool | None = None
-    """Whether the person the agent acts for may not decide (true)."""
+    barred: list[Involvement] | None = Field(default=None, alias="not")
+    """Who may not decide: the requester, for whom the agent acts; the author of an edit; a previous_reviser ([requester])."""
     window: Window | None = None
     """How long a ticket waits for its decision before it expires (24h)."""
     use_within: Window | None = None

@@ -168,7 +168,7 @@ class Index:
         needs = [requirements(self._document.queues, then) for then in reviews or [Then(then="review")]]
         strictest = max(
             needs,
-            key=lambda n: (n.approvals, bool(n.panels), bool(n.reviewers), n.not_requester, n.reason == "required"),
+            key=lambda n: (n.approvals, bool(n.panels), bool(n.reviewers), len(n.barred), n.reason == "required"),
         )
         return shared.model_copy(
             update={"reason_code": "policy_error", "requirements": strictest, "record": False, "at_the_end": False}

@@ -40,7 +40,7 @@ def _blame(source: Source, problem: ErrorDetails) -> None:
     if path[-1:] == ("[key]",):
         source.blame(path[:-1], f"as a name it {message.replace('String should', 'should')}", key=True)
     elif kind == "extra_forbidden":
-        close = difflib.get_close_matches(str(path[-1]), _model_at(path[:-1]).model_fields, n=1)
+        close = difflib.get_close_matches(str(path[-1]), _written_keys(_model_at(path[:-1])), n=1)
         source.blame(path, "unknown key" + (f"; did you mean {close[0]}?" if close else ""), key=True)
     elif kind == "missing":
         source.blame(path, "is missing")
@@ -69,6 +69,10 @@ def _model_at(path: Path) -> type[BaseModel]:
         case (*_, "on_flag"):
             return OnFlag
     return Document
+
+
+def _written_keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _cut_out(data: dict[str, Any], path: Path) -> bool:

@@ -38,6 +38,10 @@ class Panel(Word):
     levels: tuple[tuple[tuple[Slot, ...], ...], ...]
 
 
+Part = Literal["requester", "author", "previous_reviser"]
+"""For whom the agent acts, who has written the arguments as they are, who has revised the action in an earlier round."""
+
+
 class Requirements(Word):
     """What a decision needs.
 
@@ -49,7 +53,7 @@ class Requirements(Word):
     approvals: int = Field(default=1, description="How many people, at least.")
     panels: tuple[Panel, ...] = ()
     rejections: int = 1
-    not_requester: bool = True
+    barred: tuple[Part, ...] = Field(default=("requester",), description="Whose part in it keeps them from deciding.")
     window: Duration = timedelta(hours=24)
     use_within: Duration = timedelta(hours=24)
     on_timeout: Literal["deny"] = "deny"

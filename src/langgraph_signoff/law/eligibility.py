@@ -1,0 +1,88 @@
+"""Who may decide a ticket, and whose word counts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from langgraph_signoff.errors import NotAllowedToDecide
+from langgraph_signoff.law.case import Case, Involved
+from langgraph_signoff.panels import Voice, helps, is_possible, named, waiting_text
+from langgraph_signoff.vocabulary import Decision, Requirements
+
+People = Mapping[str, frozenset[str]] | None
+"""Who is known, with their groups; None: anybody's name is accepted."""
+
+_AS = {
+    "requester": "is the requester",
+    "author": "wrote the arguments as they are",
+    "previous_reviser": "had a part in an earlier round",
+}
+
+
+def why_not(requirements: Requirements, *, by: str, people: People, involved: Involved) -> str | None:
+    """Why this person may not decide, in a sentence; None if they may."""
+    if people is not None and by not in people:
+        return unknown(by, people)
+    for part in requirements.barred:
+        if by in involved.who(part):
+            return f"{by} {_AS[part]}, and the policy wants somebody else"
+    groups = people[by] if people is not None else frozenset()
+    for clause in requirements.reviewers:
+        if by not in clause and not any(f"group:{group}" in clause for group in groups):
+            return f"{by} is not among {', '.join(clause)}"
+    asked = [name for panel in requirements.panels for name in named(panel)]
+    if asked and not Voice(by, groups).fits(asked):
+        return f"{by} is not among {', '.join(dict.fromkeys(asked))}"
+    return None
+
+
+def too_few(requirements: Requirements, *, people: People, requester: str | None = None) -> bool:
+    """Whether there are not as many people who may decide so as must approve."""
+    if people is None:
+        return False
+    involved = Involved(requester)
+    may = [by for by in people if not why_not(requirements, by=by, people=people, involved=involved)]
+    voices = [Voice(by, people[by]) for by in may]
+    return len(may) < requirements.approvals or not all(is_possible(panel, voices) for panel in requirements.panels)
+
+
+def unknown(by: str, people: Mapping[str, frozenset[str]]) -> str:
+    """Why somebody whom the policy does not know may not decide."""
+    return f"the policy does not know {by!r}; it knows {', '.join(sorted(people)) or 'nobody'}"
+
+
+def voice_of(by: str, people: People) -> Voice:
+    """A person with the groups that they are in now."""
+    return Voice(by, people[by] if people is not None else frozenset())
+
+
+def can_help(requirements: Requirements, voice: Voice, voices: Sequence[Voice]) -> bool:
+    """Whether an approval would fill a place that is open, if the places are laid out at all."""
+    panels = requirements.panels
+    return not panels or any(helps(panel, voices, voice) for panel in panels)
+
+
+def must_help(case: Case, by: str, people: People, agreed: Collection[str]) -> None:
+    """Raises NotAllowedToDecide for an approval beside those of `agreed` that would bring the ticket no further."""
+    voices = case.voices([name for name in agreed if name != by])
+    if not can_help(case.requirements, voice_of(by, people), voices):
+        waits = " and ".join(filter(None, (waiting_text(panel, voices) for panel in case.requirements.panels)))
+        raise NotAllowedToDecide(f"ticket {case.id[:12]} does not wait for {by} now; it waits for {waits}")
+
+
+def departed(case: Case, people: People, *, but: str) -> list[str]:
+    """Whose word counts no more: who may not decide now, or has left the group for which they spoke."""
+    latest = case.latest()
+    return sorted(by for by in latest if by != but and (cannot(case, by, people) or _left(case, latest[by], people)))
+
+
+def _left(case: Case, said: Decision, people: People) -> bool:
+    # They spoke as one of a group that a panel asks for, and are in it no more.
+    asked = {name for panel in case.requirements.panels for name in named(panel)}
+    now = people[said.by] if people is not None else frozenset()
+    return any(f"group:{group}" in asked and group not in now for group in said.groups)
+
+
+def cannot(case: Case, by: str, people: People) -> str | None:
+    """Why this person may not decide this ticket, in a sentence; None if they may."""
+    return why_not(case.requirements, by=by, people=people, involved=case.involved)
