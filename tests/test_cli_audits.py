@@ -179,9 +179,19 @@ def test_a_thread_whose_action_was_undone_is_still_known_as_its_own_graphs(shop:
 
 
 def test_follow_up_of_another_graph_leaves_it(shop: Desk) -> None:
-    assert "left: no gate of this graph knows tag" in shop.run("follow-up", "--graph", "other").out
+    assert "left: graph shop has run it" in shop.run("follow-up", "--graph", "other").out
     assert refused(shop.run("follow-up", "--graph", "none"), 2, "names no graph 'none'")
     assert effects(shop) == []
+
+
+def test_a_graph_with_a_tool_of_the_same_name_leaves_it_to_the_one_that_has_run_it(shop: Desk) -> None:
+    twin = GRAPHS.replace('"undone: ', '"the wrong one: ').replace('name="shop"', 'name="twin"')
+    (shop.folder / "twin.py").write_text(twin)
+    graphs = {"graphs": {"another": "./twin.py:shop", "shop": "./shop.py:shop"}}
+    (shop.folder / "langgraph.json").write_text(json.dumps(graphs))
+    assert "left: graph shop has run it" in shop.run("follow-up", "--graph", "another").out
+    assert "undone: ticket" in shop.run("follow-up").out
+    assert effects(shop) == ["undone: sent"]
 
 
 def test_two_follow_ups_at_once_undo_once(shop: Desk) -> None:

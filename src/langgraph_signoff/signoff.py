@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -158,25 +158,26 @@ class Signoff(Asking, Decisions):
 
         return await runs.aresume(self, graph, runs.Wake(thread_id, answers or {}, start), config)
 
-    async def afollow_up(self, graph: Pregel[Any, Any, Any, Any]) -> list[FollowUp]:
+    async def afollow_up(self, graph: Pregel[Any, Any, Any, Any], *, others: Collection[str] = ()) -> list[FollowUp]:
         """`follow_up`, on this loop."""
         from langgraph_signoff.nodes.follow_up import FollowUps
         from langgraph_signoff.nodes.steps import adrive
 
-        return await adrive(FollowUps(graph, self.heart(None, None)).steps())
+        return await adrive(FollowUps(graph, self.heart(None, None), frozenset(others)).steps())
 
-    def follow_up(self, graph: Pregel[Any, Any, Any, Any]) -> list[FollowUp]:
+    def follow_up(self, graph: Pregel[Any, Any, Any, Any], *, others: Collection[str] = ()) -> list[FollowUp]:
         """Does what flags ask for, outside of any run: an undo, or the call of a tool, each once and gated like any other.
 
-        The gates of `graph` know the undos and the tools. Whoever calls it again goes on: what waits for a decision, or was cut
-        off, is done when it can be. Gives what has come of each flag that was open.
+        The gates of `graph` know the undos and the tools; what graphs named in `others` have run is left to them. Whoever calls
+        it again goes on: what waits for a decision, or was cut off, is done when it can be. Gives what has come of each flag that
+        was open.
         """
         import asyncio
         from concurrent.futures import ThreadPoolExecutor
 
         # A loop of its own runs undos and tools of both kinds, also where the caller's loop is running.
         with ThreadPoolExecutor(1, "signoff-follow-up") as apart:
-            return apart.submit(lambda: asyncio.run(self.afollow_up(graph))).result()
+            return apart.submit(lambda: asyncio.run(self.afollow_up(graph, others=others))).result()
 
     def threads_to_wake(self) -> list[str]:
         """Threads that may have something to go on with, the longest waiting first.

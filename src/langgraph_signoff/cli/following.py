@@ -38,8 +38,11 @@ async def _follow_up(shell: Shell, graph: str | None, config: Path | None, check
 
     found: dict[str, FollowUp] = {}
     async with Graphs(config, checkpointer) as graphs:
-        for name in graphs.names if graph is None else [graph]:
-            for one in await shell.signoff.afollow_up(await graphs.load(name)):
+        loaded = {name: await graphs.load(name) for name in (graphs.names if graph is None else [graph])}
+        known = {name: {name, loaded[name].get_name()} if name in loaded else {name} for name in graphs.names}
+        for name, one_graph in loaded.items():
+            others = set[str]().union(*known.values()) - known[name]
+            for one in await shell.signoff.afollow_up(one_graph, others=others):
                 if one.did != "left" or one.audit not in found:
                     found[one.audit] = one
     return list(found.values())

@@ -46,10 +46,14 @@ class NotPossible(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FollowUps:
-    """Does what the flags of a graph's actions ask for, as far as its gates know how. `own`: for what no gate of it shows."""
+    """Does what the flags of a graph's actions ask for, as far as its gates know how. `own`: for what no gate of it shows.
+
+    `others`: names of other graphs, to which what they have run is left: the same name of a tool may mean something else there.
+    """
 
     graph: Graph
     own: Heart
+    others: frozenset[str] = frozenset()
 
     def steps(self) -> Steps[list[FollowUp]]:
         """Goes through all flags that nothing has come of yet, the most urgent first."""
@@ -83,6 +87,8 @@ class FollowUps:
     def _done(self, audit: Case) -> Steps[FollowUp]:
         on_flag = audit.ruling.audit.on_flag if audit.ruling.audit else OnFlag()
         case = yield Io(partial(self.own.desk.case, audit.about))
+        if (ran_by := case.opening["graph"]) in self.others:
+            return FollowUp(audit=audit.id, did="left", why=f"graph {ran_by} has run it")
         name = on_flag.tool or case.opening["tool"]
         known = self._known(name)
         if known is None:
