@@ -596,6 +596,20 @@ def test_a_plan_of_another_thread_permits_nothing(bank: Bank) -> None:
     assert bank.paid == []
 
 
+@pytest.mark.parametrize(
+    ("name", "status"), [("payroll", "pending_approval"), ("desk", "completed"), ("LangGraph", "completed")]
+)
+def test_a_plan_of_one_graph_permits_nothing_to_another_in_its_thread(bank: Bank, name: str, status: str) -> None:
+    bank.open([plan(PAY), "ok", [pay()], "ok"])
+    desk, other = [{"metadata": {"graph_id": graph}} for graph in ("desk", name)]
+    run = bank.signoff.run(bank.graph, {"messages": [("user", "go")]}, thread_id="t", config=desk)
+    bank.signoff.approve(run.tickets[0], by="ana")
+    bank.signoff.resume(bank.graph, thread_id="t", config=desk)
+    run = bank.signoff.run(bank.graph, {"messages": [("user", "go on")]}, thread_id="t", config=other)
+    assert run.status == status
+    assert bank.paid == ([("bob", 5.0)] if status == "completed" else [])
+
+
 def test_a_plan_for_one_requester_permits_nothing_for_another(bank: Bank) -> None:
     who = ["ana"]
     bank.open([plan(PAY), "ok", [pay()], "ok"], requester=lambda runtime: who[0])

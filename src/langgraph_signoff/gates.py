@@ -114,7 +114,7 @@ class Gates(Office):
     def plan(self, tools: Sequence[Any]) -> BaseTool:
         """A tool `propose_plan`, by which an agent has several calls of these tools approved as one ticket.
 
-        Give it to the model and to the gate beside them. An approved plan stands for the agent, thread and requester that
+        Give it to the model and to the gate beside them. An approved plan stands for the graph, agent, thread and requester that
         proposed it until its `valid_for` is over, counted from the approval and never longer than `use_within`, or until it is
         withdrawn. A call that fits a free step then runs without asking and takes one use of it; the policy's denials and an
         advisor's doubt come before it. A plan always asks a person, whatever the policy says of `propose_plan`, and for no

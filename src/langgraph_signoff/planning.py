@@ -15,6 +15,10 @@ from langgraph_signoff.policy import Policy
 from langgraph_signoff.records import Opening, to_row
 from langgraph_signoff.vocabulary import PLANNED, Action, Counts, Planned, Ruling, Standing
 
+_NAMELESS = {
+    "",
+    "LangGraph",
+}  # as LangGraph calls a graph that nobody has named: elsewhere the same one may have a name
 _MOST_READS = 100  # how often one message is looked at again when others keep using its plans
 
 
@@ -165,7 +169,10 @@ def _may_be_planned(opening: Opening) -> bool:
 
 
 def _is_of_same(case: Case, action: Action) -> bool:
-    # Who may not approve for themselves is told by whom the agent acts for; and a sub-agent has its own plans.
+    # Who may not approve for themselves is told by whom the agent acts for; and a sub-agent has its own plans. A tool of that
+    # name may do something else in another graph.
+    if len({case.opening["graph"], action.graph} - _NAMELESS) > 1:
+        return False
     return case.opening["agent"] == action.agent and case.requester == action.requester
 
 
