@@ -24,7 +24,7 @@ from support import agent
 
 POLICY = Policy(
     people={"ana": {"groups": ["finance"]}, "ben": {"groups": ["finance"]}, "eve": {}},
-    queues={"money": {"owner": "ana", "reviewers": ["group:finance"]}},
+    queues={"money": {"owner": "ana", "backup": ["ana"], "reviewers": ["group:finance"]}},
     tools={
         "send": {
             "rules": [

@@ -45,7 +45,7 @@ version: 1
 people: {ana: {groups: [quality]}, ben: {groups: [quality]}, bot: {}}
 vars: {desk: north}
 queues:
-  afterwards: {owner: ana, reviewers: [group:quality], window: 2h, sample: {low: 0.0, medium: 0.5}, new_until: 2}
+  afterwards: {owner: ana, reviewers: [group:quality], window: 2h, sample: {low: 0.0, medium: 0.5}, new_until: 2, backup: [ana]}
 tools:
   tag:
     risk: {reversible: true, stakes: low}

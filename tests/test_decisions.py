@@ -39,7 +39,7 @@ PEOPLE = """
 version: 1
 people: {ana: {groups: [finance]}, cem: {groups: [finance]}, deniz: {}}
 queues:
-  payments: {owner: ana, reviewers: [group:finance], window: 2h, use_within: 1h, max_revisions: 1}
+  payments: {owner: ana, reviewers: [group:finance], window: 2h, use_within: 1h, max_revisions: 1, backup: [ana]}
 tools:
   send:
     redact: [args.card, args.items.*.pin]

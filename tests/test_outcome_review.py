@@ -108,7 +108,7 @@ def test_a_review_needs_what_the_reviews_needed_that_were_put_off(tmp_path: Path
 BY_TWO = "book: {risk: {reversible: true}, otherwise: {then: review, queue: money, approvals: 2}}"
 PEOPLE = """
 people: {ana: {groups: [finance]}, cem: {groups: [finance]}, eve: {}}
-queues: {money: {owner: ana, reviewers: ["group:finance"]}}
+queues: {money: {owner: ana, reviewers: ["group:finance"], backup: [ana]}}
 """
 
 

@@ -196,6 +196,7 @@ people:
 queues:
   pay:
     owner: ana
+    backup: [cem]
     approvals: APPROVALS
 tools:
   send: {otherwise: {then: review, queue: pay}}

@@ -306,7 +306,7 @@ def test_a_denial_comes_before_a_plan(bank: Bank) -> None:
 STRICT = """
 version: 1
 people: {ana: {groups: [finance]}, cem: {groups: [finance]}, eve: {}}
-queues: {money: {owner: ana, reviewers: ["group:finance"], use_within: 30m, window: 2h, reason: required}}
+queues: {money: {owner: ana, reviewers: ["group:finance"], use_within: 30m, window: 2h, reason: required, backup: [ana]}}
 tools:
   look: review
   propose_plan: allow
@@ -336,7 +336,7 @@ def test_a_plan_whose_steps_nobody_may_decide_together_is_denied(bank: Bank) -> 
     policy = """
 version: 1
 people: {ana: {groups: [finance]}, cem: {groups: [law]}}
-queues: {money: {owner: ana, reviewers: ["group:finance"]}, words: {owner: cem, reviewers: ["group:law"]}}
+queues: {money: {owner: ana, reviewers: ["group:finance"], backup: [ana]}, words: {owner: cem, reviewers: ["group:law"], backup: [cem]}}
 tools:
   propose_plan: review
   pay: {otherwise: {then: review, queue: money}}

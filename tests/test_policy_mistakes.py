@@ -95,22 +95,23 @@ MISTAKES = {
     "a question's unknown key": ("version: 1\nquestions:\n  which: {describes: x}", ("questions.which.describes", 3, 11, "did you mean describe?")),
     "an unknown supervision": ("version: 1\nsupervision: lax", ("supervision", 2, 14, "should be 'tactical'")),
     "unknown queue": ("version: 1\ntools:\n  a:\n    otherwise: {then: review, queue: q}", ("tools.a.otherwise.queue", 4, 38, "unknown queue q")),
-    "unknown person": (PEOPLE + "queues: {q: {owner: ana, reviewers: [ana, bob]}}", ("queues.q.reviewers.1", 3, 43, "unknown person bob")),
-    "unknown group": (PEOPLE + "queues: {q: {owner: ana, reviewers: [group:board]}}", ("queues.q.reviewers.0", 3, 38, "unknown group board")),
+    "unknown person": (PEOPLE + "queues: {q: {owner: ana, reviewers: [ana, bob], backup: [ana]}}", ("queues.q.reviewers.1", 3, 43, "unknown person bob")),
+    "unknown group": (PEOPLE + "queues: {q: {owner: ana, reviewers: [group:board], backup: [ana]}}", ("queues.q.reviewers.0", 3, 38, "unknown group board")),
     "unknown backup": (PEOPLE + "queues: {q: {owner: ana, backup: [group:board]}}", ("queues.q.backup.0", 3, 35, "unknown group board")),
-    "unknown owner": (PEOPLE + "queues: {q: {owner: bob}}", ("queues.q.owner", 3, 21, "unknown person bob")),
+    "unknown owner": (PEOPLE + "queues: {q: {owner: bob, backup: [ana]}}", ("queues.q.owner", 3, 21, "unknown person bob")),
     "a group without people": ("version: 1\nqueues: {q: {reviewers: [group:finance]}}", ("queues.q.reviewers.0", 2, 26, "unknown group finance")),
-    "a queue without owner": (PEOPLE + "queues:\n  q: {reviewers: [ana]}", ("queues.q", 4, 3, "has no owner")),
+    "a queue without owner": (PEOPLE + "queues:\n  q: {reviewers: [ana], backup: [ana]}", ("queues.q", 4, 3, "has no owner")),
+    "a queue without backup": (PEOPLE + "queues:\n  q: {reviewers: [ana], owner: ana}", ("queues.q", 4, 3, "has no backup")),
     "a person named as a group": ("version: 1\npeople: {'group:x': {}}", ("people.group:x", 2, 10, "cannot begin with")),
     "no window": ("version: 1\nqueues: {q: {window: 0s}}", ("queues.q.window", 2, 22, "is not a duration")),
     "a negative window": ("version: 1\nqueues: {q: {use_within: -1h}}", ("queues.q.use_within", 2, 26, "is not a duration")),
     "a window in a number": ("version: 1\nqueues: {q: {window: 60}}", ("queues.q.window", 2, 22, "is not a duration")),
     "a window of years": ("version: 1\nqueues: {q: {window: 999999999d}}", ("queues.q.window", 2, 22, "longer than 366d")),
     "more approvals than people": (
-        PEOPLE + "queues: {q: {owner: ana, reviewers: [group:leads]}}\ntools: {a: {otherwise: {then: review, queue: q, approvals: 2}}}",
+        PEOPLE + "queues: {q: {owner: ana, reviewers: [group:leads], backup: [ana]}}\ntools: {a: {otherwise: {then: review, queue: q, approvals: 2}}}",
         ("tools.a.otherwise.approvals", 4, 60, "2 approvals can never come: 1 may decide in queue q"),
     ),
-    "more rejections than people": (PEOPLE + "queues: {q: {owner: ana, rejections: 3}}", ("queues.q.rejections", 3, 38, "3 rejections can never come")),
+    "more rejections than people": (PEOPLE + "queues: {q: {owner: ana, rejections: 3, backup: [ana]}}", ("queues.q.rejections", 3, 38, "3 rejections can never come")),
     "no approvals": ("version: 1\nqueues: {q: {approvals: 0}}", ("queues.q.approvals", 2, 25, "should be a number from 1 to 100")),
     "approvals: true": ("version: 1\nqueues: {q: {approvals: true}}", ("queues.q.approvals", 2, 25, "should be a number from 1 to 100")),
     "approvals: '2'": ("version: 1\nqueues: {q: {approvals: '2'}}", ("queues.q.approvals", 2, 25, "should be a number from 1 to 100")),
@@ -165,7 +166,7 @@ def test_a_mistake_is_refused_where_it_stands(name: str) -> None:
 def test_all_mistakes_are_told_at_once() -> None:
     found = mistakes(
         PEOPLE
-        + "queues: {q: {owner: bob, windw: 1h, on_timeout: allow}}\n"
+        + "queues: {q: {owner: bob, windw: 1h, on_timeout: allow, backup: [ana]}}\n"
         + "default: allow\n"
         + "tools:\n"
         + "  a:\n"

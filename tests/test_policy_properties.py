@@ -196,7 +196,7 @@ def test_any_bytes_as_a_policy_file_give_a_policy_error_and_nothing_else(
 WRITTEN = """version: 1
 default: review
 people: {ana: {groups: [finance]}}
-queues: {q: {owner: ana, reviewers: ["group:finance"], window: 2h, on_timeout: deny}}
+queues: {q: {owner: ana, reviewers: ["group:finance"], window: 2h, on_timeout: deny, backup: [ana]}}
 tools:
   "*": deny
   send_*:

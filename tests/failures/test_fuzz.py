@@ -28,7 +28,7 @@ PARSES = 0.30  # the least share of inputs that must come through the parser
 POLICY = """
 version: 1
 people: {ana: {groups: [leads]}, eve: {}}
-queues: {money: {owner: ana, reviewers: ["group:leads"]}}
+queues: {money: {owner: ana, reviewers: ["group:leads"], backup: [ana]}}
 tools:
   look: allow
   send: {otherwise: {then: review, queue: money}}
@@ -256,7 +256,9 @@ GOOD: dict[str, Any] = {
     "version": 1,
     "default": "review",
     "people": {"ana": {"groups": ["leads"]}, "cem": {"groups": ["leads"]}},
-    "queues": {"money": {"owner": "ana", "reviewers": ["group:leads"], "window": "2h", "on_timeout": "deny"}},
+    "queues": {
+        "money": {"owner": "ana", "backup": ["ana"], "reviewers": ["group:leads"], "window": "2h", "on_timeout": "deny"}
+    },
     "vars": {"limit": 50.0},
     "tools": {
         "look": "allow",

@@ -556,8 +556,8 @@ def test_an_action_that_is_erased_while_its_review_waits_is_reported_without_its
 PEOPLE = "people: {ana: {groups: [money]}, cem: {groups: [CEM]}, eve: {groups: [law]}}\n"
 QUEUES = """
 queues:
-  money: {owner: ana, reviewers: ["group:money"]}
-  law: {owner: eve, reviewers: ["group:law"], window: 1h}
+  money: {owner: ana, reviewers: ["group:money"], backup: [ana]}
+  law: {owner: eve, reviewers: ["group:law"], window: 1h, backup: [eve]}
 """
 AT_ONCE = [[("book", {"room": "1"}), ("ring", {"room": "1"})], "Done."]
 

@@ -59,8 +59,10 @@ class _Checker:
 
     def _check_queue(self, name: str, queue: Queue) -> None:
         path: Path = ("queues", name)
-        if self._document.people is not None and not queue.owner:
-            self._source.blame(path, "has no owner; name who answers for it", key=True)
+        if self._document.people is not None:
+            for field, whom in (("owner", "who answers for it"), ("backup", "who may decide when nobody else does")):
+                if not getattr(queue, field):
+                    self._source.blame(path, f"has no {field}; name {whom}", key=True)
         if queue.owner:
             self._check_known(queue.owner, (*path, "owner"))
         for field in ("reviewers", "backup"):

@@ -188,7 +188,7 @@ class Queue(Terms, Sampling):
     reviewers: list[Text] = []
     """Names and `group:NAME`s that may decide; empty means anybody known."""
     backup: list[Text] = []
-    """Names and `group:NAME`s that may decide after an escalation."""
+    """Names and `group:NAME`s that may decide after an escalation; needed as soon as `people` are given."""
 
 
 class Then(Terms, Sampling):
