@@ -225,6 +225,13 @@ def test_an_answer_counts_as_its_senders_whatever_it_says_of_them(server: Server
     assert thread.tickets[0].approved_by == ("ana",)
 
 
+def test_a_name_that_the_server_has_not_authenticated_decides_nothing(server: Server) -> None:
+    thread = server.thread([send("ana-2")])
+    status, words = thread.refused(APPROVE, by="unsure ana")
+    assert (status, "has not authenticated 'ana'" in words) == (403, True)
+    assert server.get("/signoff/tickets", by="unsure ana")[0] == 401
+
+
 def test_two_people_decide_where_it_takes_two_each_as_themselves(server: Server) -> None:
     thread = server.thread([("pay", {"to": "who-2", "amount": 9})])
     thread.resume(YES, by="ana")

@@ -91,12 +91,20 @@ def _hear(signoff: Signoff, user: Any, run: Any, found: Thread, waiting: Waiting
 
 
 def _take(signoff: Signoff, said: list[Reply], user: Any) -> None:
-    # Whoever claims to be Studio on a developer's machine is believed by the server, and must be trusted by the policy.
-    if not user.is_authenticated and any(signoff.people(reply.ticket_id) is None for reply in said):
+    if not user.is_authenticated:
+        _check_studio(signoff, said, user)
+    signoff.take(said, by=str(user.identity))
+
+
+def _check_studio(signoff: Signoff, said: list[Reply], user: Any) -> None:
+    # Whoever claims to be Studio on a developer's machine is believed by the server, and must be trusted by the policy. Any
+    # other name may be a person's, which somebody else has given.
+    if not isinstance(user, Auth.types.StudioUser):
+        raise NotAllowedToDecide(f"the server has not authenticated {user.identity!r}, and takes no decision of theirs")
+    if any(signoff.people(reply.ticket_id) is None for reply in said):
         raise NotAllowedToDecide(
             f"the server has not authenticated {user.identity!r}; they may decide if the policy names them among its people"
         )
-    signoff.take(said, by=str(user.identity))
 
 
 def _go_on_for_the_same(signoff: Signoff, kwargs: Mapping[str, Any], newest: Row) -> None:
