@@ -100,11 +100,11 @@ def build(folder: Path, *, signoff: Signoff, script: Sequence[Line] = SCRIPT, ch
 
 async def graph() -> Any:
     """What `langgraph.json` names. A server calls it on its event loop, where opening files is forbidden."""
-    return await asyncio.to_thread(lambda: build(Path(), signoff=Signoff("newsletter.db", policy=POLICY)))
+    return await asyncio.to_thread(lambda: build(Path(), signoff=Signoff("signoff.db", policy=POLICY)))
 
 
 if __name__ == "__main__":
-    gate = Signoff("newsletter.db", policy=POLICY)
+    gate = Signoff("signoff.db", policy=POLICY)
     gated = build(Path(), signoff=gate, checkpointer=InMemorySaver())
     print(gate.explain(gated))
     run = gate.run(gated, {"messages": [("user", REQUEST)]}, thread_id="may")

@@ -79,12 +79,12 @@ def build(bank: Bank, *, signoff: Signoff, checkpointer: Any = None) -> Any:
 
 async def graph() -> Any:
     """What `langgraph.json` names. A server calls it on its event loop, where opening files is forbidden."""
-    return await asyncio.to_thread(lambda: build(Bank(Path()), signoff=Signoff("payroll.db", policy=POLICY)))
+    return await asyncio.to_thread(lambda: build(Bank(Path()), signoff=Signoff("signoff.db", policy=POLICY)))
 
 
 if __name__ == "__main__":
     account = Bank(Path())
-    gate = Signoff("payroll.db", policy=POLICY)
+    gate = Signoff("signoff.db", policy=POLICY)
     workflow = build(account, signoff=gate, checkpointer=InMemorySaver())
     run = gate.run(workflow, MAY, thread_id="payroll-2026-05")
     while run.status == "pending_approval":  # ada is paid at once; bo waits for a person, cleo for two

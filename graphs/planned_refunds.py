@@ -104,11 +104,11 @@ def build(shop: Shop, *, signoff: Signoff, script: Sequence[Line] = SCRIPT, chec
 
 async def graph() -> Any:
     """What `langgraph.json` names. A server calls it on its event loop, where opening files is forbidden."""
-    return await asyncio.to_thread(lambda: build(Shop(Path()), signoff=Signoff("refunds.db", policy=POLICY)))
+    return await asyncio.to_thread(lambda: build(Shop(Path()), signoff=Signoff("signoff.db", policy=POLICY)))
 
 
 if __name__ == "__main__":
-    desk, books = Signoff("refunds.db", policy=POLICY), Shop(Path())
+    desk, books = Signoff("signoff.db", policy=POLICY), Shop(Path())
     agent = build(books, signoff=desk, checkpointer=InMemorySaver())
     run = desk.run(agent, {"messages": [("user", REQUEST)]}, thread_id="recall-1")
     print(run)  # the plan, as a list of six calls

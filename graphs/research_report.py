@@ -87,11 +87,11 @@ def build(folder: Path, *, signoff: Signoff, script: Sequence[Line] = SCRIPT, ch
 
 async def graph() -> Any:
     """What `langgraph.json` names. A server calls it on its event loop, where opening files is forbidden."""
-    return await asyncio.to_thread(lambda: build(Path("research"), signoff=Signoff("research.db", policy=POLICY)))
+    return await asyncio.to_thread(lambda: build(Path("research"), signoff=Signoff("signoff.db", policy=POLICY)))
 
 
 if __name__ == "__main__":
-    gate = Signoff("research.db", policy=POLICY)
+    gate = Signoff("signoff.db", policy=POLICY)
     compiled = build(Path("research"), signoff=gate, checkpointer=InMemorySaver())
     run = gate.run(compiled, {"messages": [("user", REQUEST)]}, thread_id="research-1")
     print(run)  # both sections are written; one question is left, and it is about all of it

@@ -660,7 +660,7 @@ def test_a_paper_that_costs_money_is_asked_for_before_it_is_ordered(tmp_path: Pa
 
 
 def recalled(folder: Path, saver: SqliteSaver, script: Any = planned_refunds.SCRIPT) -> tuple[Any, Signoff, Any, Run]:
-    shop, gate = planned_refunds.Shop(folder), Signoff(folder / "refunds.db", policy=planned_refunds.POLICY)
+    shop, gate = planned_refunds.Shop(folder), Signoff(folder / "signoff.db", policy=planned_refunds.POLICY)
     graph = planned_refunds.build(shop, signoff=gate, script=script, checkpointer=saver)
     return shop, gate, graph, gate.run(graph, {"messages": [("user", planned_refunds.REQUEST)]}, thread_id=THREAD)
 

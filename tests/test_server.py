@@ -214,6 +214,35 @@ def test_every_graph_of_langgraph_json_is_there(server: Server) -> None:
     assert {a["graph_id"] for a in server.client("bob").assistants.search(limit=100)} == set(named)
 
 
+ASK = {"messages": [{"role": "user", "content": "Please."}]}
+
+
+@pytest.mark.parametrize(
+    ("graph", "given"),
+    [
+        ("newsletter", ASK),
+        ("payroll", {"month": "2026-03", "pay": {"Kim": 9_500.0}}),
+        ("planned_refunds", ASK),
+        ("release", {"version": "1.1", "changes": ["Faster."]}),
+        ("research_report", ASK),
+        ("transfer", ASK),
+    ],
+)
+def test_an_example_is_decided_by_clients_until_it_ends_and_never_blocks_the_servers_loop(
+    graph: str, given: Any, server: Server
+) -> None:
+    thread = Thread(server, server.client("bob").threads.create()["thread_id"], graph)
+    server.client("bob").runs.wait(thread.id, graph, input=given)
+    for by in ("ana", "ben", "ana", "ben"):
+        tasks = server.client("bob").threads.get_state(thread.id)["tasks"]
+        for pause in [pause for task in tasks for pause in task["interrupts"]]:
+            calls = pause["value"]["action_requests"]
+            thread.resume({pause["id"]: {"decisions": [APPROVE] * len(calls)}}, by=by)
+    assert thread.status == "idle"
+    assert {str(ticket.standing) for ticket in thread.tickets} <= {"executed", "denied"}
+    assert any(ticket.approved_by for ticket in thread.tickets)
+
+
 # Who decides --------------------------------------------------------------------------------------------------------------
 
 

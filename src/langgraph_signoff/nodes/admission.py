@@ -75,7 +75,9 @@ class Admission:
         return not call.is_free or (self.plans.expected and not call.trouble)
 
     def _new_ruling(self, call: Call) -> Steps[Ruling]:
-        ruling = self._rule(call)
+        needs_history = planning.needs_history(self.policy, call.action)
+        history = (yield Io(partial(self._history, call))) if needs_history else Counts()
+        ruling = self._rule(call, history)
         if self.advisors.ask:
             advised = yield Io(partial(self.advisors.advise, self.policy, call.action, ruling))
             ruling, call.notes, call.doubted = advised.ruling, call.notes + advised.notes, advised.doubted
@@ -87,8 +89,7 @@ class Admission:
         rows = self.desk.ledger.rows(named) if named else {}
         return {id_: None if row.reviewed else self.desk.case(id_).ruling for id_, row in rows.items()}
 
-    def _rule(self, call: Call) -> Ruling:
-        history = self._history(call) if planning.needs_history(self.policy, call.action) else Counts()
+    def _rule(self, call: Call, history: Counts) -> Ruling:
         ruling = planning.rule(self.policy, call.action, now=self.desk.clock(), history=history)
         if ruling.at_the_end:
             waits = self._can_be_taken_back(call, ruling) and self._is_reviewed_later(call)

@@ -97,7 +97,9 @@ class Gate:
 
     def steps(self, given: Any, body: Callable[[Any], Any]) -> Steps[Any]:
         """The heart's, for the run that is about to begin."""
-        return self.steps_of(self.call(given), given, body)
+        # What the author has to say of it may be read from a file.
+        call = yield Io(functools.partial(self.call, given))
+        return (yield from self.steps_of(call, given, body))
 
     def steps_of(self, call: Call, given: Any, body: Callable[[Any], Any]) -> Steps[Any]:
         """The heart's, after a look whether another run has used the key."""

@@ -106,7 +106,7 @@ class Heart(Admission):
             except BaseException:
                 # Cut off between the claim and the start: nothing has run.
                 for claimed in mine:
-                    self.claims.release(claimed)
+                    yield Io(partial(self.claims.release, claimed))
                 raise
             if granted:
                 if args is not None:
