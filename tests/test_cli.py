@@ -573,3 +573,25 @@ def test_a_reader_who_goes_away_is_no_traceback(desk: Desk) -> None:
         check=False,
     )
     assert (done.stdout, done.stderr) == ("[", "")
+
+
+# Who may decide --------------------------------------------------------------------------------------------------------------
+
+
+def test_who_says_for_everybody_whether_they_may_decide_and_why(desk: Desk) -> None:
+    (desk.folder / "signoff.yaml").write_text(POLICY)
+    ticket = desk.ticket(requester="ana", reviewers=(("group:finance",),))
+    words = ["--policy", "signoff.yaml", "who", ticket.id]
+    assert desk.run(*words).out.splitlines() == [
+        "    may  cem  is group:finance",
+        "may not  ana  is the requester, and the policy wants somebody else",
+        "may not  eve  is not among group:finance",
+    ]
+    assert [one["may"] for one in desk.run(*words, "--json").json] == [False, True, False]
+    assert desk.run("who", "f" * 32).code == 3
+
+
+def test_where_the_policy_names_nobody_anybody_may(tmp_path: Path) -> None:
+    signoff = Signoff(tmp_path / "signoff.db")
+    ticket = open_ticket(signoff)
+    assert "anybody: the policy names no people" in Desk(tmp_path).run("who", ticket.id).out

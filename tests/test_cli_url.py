@@ -60,6 +60,8 @@ def test_list_and_show_say_there_what_they_say_here(ana: There) -> None:
         ["show", ids[0]],
         ["show", ids[1][:12]],
         ["show", ids[1], "--json"],
+        ["who", ids[0]],
+        ["who", ids[1], "--json"],
     ):
         there = ana.run(*words)
         assert there == here(server, *words), words
@@ -68,7 +70,9 @@ def test_list_and_show_say_there_what_they_say_here(ana: There) -> None:
     assert all(id_[:12] in listed.out for id_ in ids)
 
 
-@pytest.mark.parametrize("words", [["show", "0" * 32], ["show", "zz"], ["list", "--standing", "lost"], ["show"]])
+@pytest.mark.parametrize(
+    "words", [["show", "0" * 32], ["show", "zz"], ["who", "zz"], ["list", "--standing", "lost"], ["show"]]
+)
 def test_a_mistake_ends_there_as_here(words: list[str], ana: There) -> None:
     there, local = ana.run(*words), here(ana.server, *words)
     assert there == local

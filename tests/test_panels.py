@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langgraph_signoff import NotAllowedToDecide, Policy, PolicyError, Signoff, Standing
-from langgraph_signoff.law import too_few
+from langgraph_signoff.errors import DecisionRefused, TicketClosed
+from langgraph_signoff.law import reviewers, too_few
 from langgraph_signoff.panels import Voice, fewest, helps, is_met, is_possible, panel_text
 from langgraph_signoff.policy.panels import read_panel
 from langgraph_signoff.vocabulary import Panel, Requirements, Slot
@@ -186,6 +187,31 @@ def test_too_few_people_for_a_panel_are_told_also_if_there_are_enough_in_number(
     )
 
 
+# Who may -----------------------------------------------------------------------------------------------------------------------
+
+
+@given(panels, turns, st.integers(0, 3), st.sampled_from([None, "ana", "cem"]))
+def test_who_may_decide_is_told_as_the_law_has_it(
+    panel: Panel, names: list[str], count: int, requester: str | None
+) -> None:
+    story = of(panel, requester=requester)
+    for by in names[:count]:
+        with suppress(DecisionRefused):
+            story.say(APPROVE, by)
+    told = reviewers(story.case, PEOPLE)
+    assert [one.name for one in told] == sorted(PEOPLE)
+    for one in told:
+        attempt = Story(list(story.history), PEOPLE)
+        if one.may:
+            assert attempt.say(REJECT, one.name) is Standing.REJECTED
+        else:
+            refused(TicketClosed if story.case.standing is APPROVED else NotAllowedToDecide, attempt, REJECT, one.name)
+        if one.why.startswith(("is group:", "is ana", "is eda")) and one.may:
+            attempt = Story(list(story.history), PEOPLE)
+            attempt.say(APPROVE, one.name)
+            assert one.name in attempt.case.approvers
+
+
 # The policy --------------------------------------------------------------------------------------------------------------------
 
 POLICY = """
@@ -265,7 +291,10 @@ def test_four_eyes_from_two_groups_from_the_front_door(tmp_path: Path) -> None:
         assert "waits for  1 by group:leads" in str(after)
         with pytest.raises(NotAllowedToDecide):
             signoff.approve(after, by="bo")
+        told = {one.name: (one.may, one.why) for one in signoff.who(after)}
+        assert told == {"ana": (True, "has approved; may still reject or revise"), "cem": (True, "is group:leads")}
         assert signoff.approve(after, by="cem").standing is APPROVED
+        assert {(one.may, one.why) for one in signoff.who(after)} == {(False, "it is approved")}
         assert signoff.verify().is_whole
 
 

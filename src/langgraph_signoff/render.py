@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from langgraph_signoff.durations import format_duration
 from langgraph_signoff.justification import to_markdown
 from langgraph_signoff.panels import panel_text
 from langgraph_signoff.plan_text import REST, step_lines
-from langgraph_signoff.vocabulary import Decision, FollowUp, Json, Requirements, Risk, Run, Standing, Ticket, Verdict
+from langgraph_signoff.vocabulary import (
+    Decision,
+    FollowUp,
+    Json,
+    Requirements,
+    Reviewer,
+    Risk,
+    Run,
+    Standing,
+    Ticket,
+    Verdict,
+)
 
 Lines = Iterable[tuple[str, str]]
 
@@ -248,6 +259,17 @@ def patch_lines(patch: Iterable[dict[str, object]]) -> list[str]:
         + (f" {json.dumps(operation['value'], ensure_ascii=False)}" if "value" in operation else "")
         for operation in patch
     ]
+
+
+def reviewers_text(reviewers: Sequence[Reviewer]) -> str:
+    """Who may decide, a line each, those who may first; that anybody may where the policy names nobody."""
+    if not reviewers:
+        return "anybody: the policy names no people, so any name is believed"
+    width = max(len(one.name) for one in reviewers)
+    listed = sorted(reviewers, key=lambda one: not one.may)
+    return "\n".join(
+        f"{'may' if one.may else 'may not':>7}  {one.name:{width}}  {printable(one.why)}" for one in listed
+    )
 
 
 def decision_lines(ticket: Ticket) -> list[str]:

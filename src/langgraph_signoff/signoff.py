@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from langgraph_signoff import law
 from langgraph_signoff.asking import Asking
 from langgraph_signoff.decisions import Decisions
 from langgraph_signoff.law import HALTS
 from langgraph_signoff.ledger import Entry, Query, stamp
 from langgraph_signoff.view import to_ticket, words_of
-from langgraph_signoff.vocabulary import FollowUp, Run, Standing, Ticket
+from langgraph_signoff.vocabulary import FollowUp, Reviewer, Run, Standing, Ticket
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -71,6 +72,14 @@ class Signoff(Asking, Decisions):
     def history(self, ticket: Ticket | str) -> list[Entry]:
         """Every entry of a ticket, in order. Raises UnknownTicket."""
         return self.desk.history(self._id(ticket))
+
+    def who(self, ticket: Ticket | str) -> tuple[Reviewer, ...]:
+        """Everybody whom the policy knows: whether they may decide a ticket now, and why or why not.
+
+        Empty where the policy names no people, and believes any name. Raises UnknownTicket.
+        """
+        case = self.desk.case(self._id(ticket))
+        return law.reviewers(case, self._people(case))
 
     def watch(self, *, after: int | None = None, every: float = 0.5) -> Iterator[dict[str, Any]]:
         """Whatever comes onto the record from now on, live and without end: rulings, tickets, decisions, outcomes, halts.

@@ -13,7 +13,7 @@ from langgraph_signoff.cli.shell import Shell
 from langgraph_signoff.errors import UnknownTicket
 from langgraph_signoff.justification import to_markdown
 from langgraph_signoff.ledger import Query, stamp
-from langgraph_signoff.render import SHORT_ID, counted, is_report
+from langgraph_signoff.render import SHORT_ID, counted, is_report, reviewers_text
 from langgraph_signoff.vocabulary import Standing
 
 WAITS = (Standing.PENDING, Standing.IN_DOUBT)
@@ -64,6 +64,12 @@ def show(shell: Shell, ticket: TICKET) -> None:
         screen.show_ticket(found)
 
 
+def who(shell: Shell, ticket: TICKET) -> None:
+    """Who may decide a ticket and why, and who may not."""
+    found = shell.desk.who(ticket)
+    shell.tell(found, lambda: reviewers_text(found))
+
+
 def report(shell: Shell, ticket: TICKET) -> None:
     """What a run did and why it may stand, as Markdown: of a ticket that asks for a run's outcome."""
     found = shell.desk.ticket(ticket)
@@ -76,4 +82,5 @@ def register(app: typer.Typer) -> None:
     """Adds these commands."""
     command(app, "list", *READS, *ELSEWHERE)(list_tickets)
     command(app, "show", *READS, *ELSEWHERE)(show)
+    command(app, "who", *READS, "policy", *ELSEWHERE)(who)
     command(app, "report", *READS, *ELSEWHERE)(report)

@@ -2,7 +2,7 @@
 
 from langgraph_signoff.law.audits import Choice, audit_id, choose, draw, entry_of, follow_up, is_run, noted, opened
 from langgraph_signoff.law.case import Case, Claim, Involved
-from langgraph_signoff.law.eligibility import People, too_few, why_not
+from langgraph_signoff.law.eligibility import People, reviewers, too_few, why_not
 from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
 from langgraph_signoff.law.history import advance, fold, recorded, standing
 from langgraph_signoff.law.plans import (
@@ -83,6 +83,7 @@ __all__ = [
     "plan_of",
     "recorded",
     "release",
+    "reviewers",
     "revise",
     "roll_back",
     "ruled_again",

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from langgraph_signoff.errors import NotAllowedToDecide
 from langgraph_signoff.law.case import Case, Involved
 from langgraph_signoff.panels import Voice, helps, is_possible, named, waiting_text
-from langgraph_signoff.vocabulary import Decision, Requirements
+from langgraph_signoff.vocabulary import Decision, Requirements, Reviewer, Standing
 
 People = Mapping[str, frozenset[str]] | None
 """Who is known, with their groups; None: anybody's name is accepted."""
@@ -46,6 +46,39 @@ def too_few(requirements: Requirements, *, people: People, requester: str | None
     return len(may) < requirements.approvals or not all(is_possible(panel, voices) for panel in requirements.panels)
 
 
+def reviewers(case: Case, people: People) -> tuple[Reviewer, ...]:
+    """Everybody whom the policy knows, and whether they may decide this ticket now; nobody where any name is believed."""
+    away = departed(case, people, but="")
+    agreed = case.voices([by for by in case.approvers if by not in away])
+    found = [(by, *_stance(case, by, people, agreed)) for by in sorted(people or {})]
+    return tuple(
+        Reviewer(name=by, groups=tuple(sorted((people or {})[by])), may=may, why=why) for by, may, why in found
+    )
+
+
+def _stance(case: Case, by: str, people: People, agreed: Sequence[Voice]) -> tuple[bool, str]:
+    if case.standing not in (Standing.PENDING, Standing.UNDER_AUDIT, Standing.IN_DOUBT):
+        return False, f"it is {case.standing}"
+    if problem := cannot(case, by, people):
+        return False, problem.removeprefix(f"{by} ")
+    if case.standing is not Standing.IN_DOUBT and by in (voice.by for voice in agreed):
+        return True, "has approved; may still reject or revise"
+    if case.standing is not Standing.IN_DOUBT and not can_help(case.requirements, voice_of(by, people), agreed):
+        return True, f"may reject or revise; it waits for {_awaited(case, agreed)}"
+    return True, _because(case.requirements, voice_of(by, people))
+
+
+def _because(requirements: Requirements, voice: Voice) -> str:
+    """Which of the names that the policy asks for are theirs."""
+    asked = [*requirements.reviewers, *((name for name in named(panel)) for panel in requirements.panels)]
+    own = dict.fromkeys(name for clause in asked for name in clause if voice.fits([name]))
+    return f"is {' and '.join(own)}" if own else "anybody known may"
+
+
+def _awaited(case: Case, agreed: Sequence[Voice]) -> str:
+    return " and ".join(filter(None, (waiting_text(panel, agreed) for panel in case.requirements.panels)))
+
+
 def unknown(by: str, people: Mapping[str, frozenset[str]]) -> str:
     """Why somebody whom the policy does not know may not decide."""
     return f"the policy does not know {by!r}; it knows {', '.join(sorted(people)) or 'nobody'}"
@@ -66,7 +99,7 @@ def must_help(case: Case, by: str, people: People, agreed: Collection[str]) -> N
     """Raises NotAllowedToDecide for an approval beside those of `agreed` that would bring the ticket no further."""
     voices = case.voices([name for name in agreed if name != by])
     if not can_help(case.requirements, voice_of(by, people), voices):
-        waits = " and ".join(filter(None, (waiting_text(panel, voices) for panel in case.requirements.panels)))
+        waits = _awaited(case, voices)
         raise NotAllowedToDecide(f"ticket {case.id[:12]} does not wait for {by} now; it waits for {waits}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -20,12 +20,14 @@ from langgraph_signoff.errors import IncompleteDecision, LedgerUnavailable, Sign
 from langgraph_signoff.ledger import Query, moment
 from langgraph_signoff.render import counted
 from langgraph_signoff.server.wire import PAGE, to_error
-from langgraph_signoff.vocabulary import Answer, Json, Reply, Run, Standing, Ticket, Verdict
+from langgraph_signoff.vocabulary import Answer, Json, Reply, Reviewer, Run, Standing, Ticket, Verdict
 
 if TYPE_CHECKING:
     from langgraph_sdk.client import SyncLangGraphClient
 
+T = TypeVar("T")
 _TICKETS = TypeAdapter(list[Ticket])
+_REVIEWERS = TypeAdapter(tuple[Reviewer, ...])
 _POLL = 0.2  # seconds between two looks at a thread that somebody else runs
 _PATIENCE = 60.0  # seconds for an answer of the routes
 
@@ -63,6 +65,11 @@ class Remote:
     def ticket(self, ticket_id: str) -> Ticket:
         """A ticket by id, or by the beginning of its id. Raises UnknownTicket."""
         return _ticket(self._get(f"/tickets/{quote(ticket_id, safe='')}"))
+
+    def who(self, ticket_id: str) -> tuple[Reviewer, ...]:
+        """Who may decide a ticket and why, and who may not."""
+        told = self._get(f"/tickets/{quote(ticket_id, safe='')}/reviewers")
+        return _checked(_REVIEWERS, told["reviewers"])
 
     def find(self, query: Query) -> list[Ticket]:
         """Tickets by standing, queue, thread and tool. `now` is then the server's time."""
@@ -268,11 +275,15 @@ def _ticket(told: Any) -> Ticket:
 
 
 def _tickets(told: Any) -> list[Ticket]:
+    return _checked(_TICKETS, told)
+
+
+def _checked(words: TypeAdapter[T], told: Any) -> T:
     try:
-        return _TICKETS.validate_python(told)
+        return words.validate_python(told)
     except ValidationError as error:
         raise LedgerUnavailable(
-            f"the server's tickets are of another version of this package ({error.errors()[0]['msg']})"
+            f"what the server tells is of another version of this package ({error.errors()[0]['msg']})"
         ) from error
 
 

@@ -61,6 +61,7 @@ def app(signoff: Signoff, *, user: Callable[[Request], str] = authenticated) -> 
     - `GET /signoff/tickets`: `{"tickets", "now"}`, by `standing` (may come again), `queue`, `thread`, `tool`, `limit`; at most
       500, and from behind the ticket whose id is `after`.
     - `GET /signoff/tickets/{id}`: one ticket; its id may be cut to a beginning.
+    - `GET /signoff/tickets/{id}/reviewers`: `{"reviewers"}`, who may decide it and why, and who may not.
     - `POST /signoff/tickets/{id}/replies`: a `Reply` without its `ticket_id`; the ticket as it then stands.
     - `GET /signoff/threads`: `{"threads"}`, those that have something to go on with, and settles what is overdue.
     - `GET /signoff/threads/{id}`: `{"assistant", "status", "tickets", "knocks", "questions", "goes_on", "is_finished", "is_held"}`;
@@ -74,6 +75,7 @@ def app(signoff: Signoff, *, user: Callable[[Request], str] = authenticated) -> 
         ("GET", "/user", served.whoever),
         ("GET", "/tickets", served.tickets),
         ("GET", "/tickets/{ticket}", served.ticket),
+        ("GET", "/tickets/{ticket}/reviewers", served.reviewers),
         ("POST", "/tickets/{ticket}/replies", served.reply),
         ("GET", "/threads", served.threads),
         ("GET", "/threads/{thread}", served.thread),
@@ -129,6 +131,12 @@ class _Served:
         if not self._sees(by, found):
             raise UnknownTicket(f"there is no ticket {id_!r} that {by} may see")
         return found
+
+    async def reviewers(self, request: Request, by: str) -> Any:
+        return await asyncio.to_thread(self._reviewers, request.path_params["ticket"], by)
+
+    def _reviewers(self, id_: str, by: str) -> Any:
+        return {"reviewers": self.signoff.who(self._ticket(id_, by))}
 
     async def reply(self, request: Request, by: str) -> Any:
         # A page elsewhere can have a browser send a form with its user's cookies, but no JSON.

@@ -29,7 +29,7 @@ from langgraph_signoff.vocabulary.rulings import (
     Ruling,
     Slot,
 )
-from langgraph_signoff.vocabulary.tickets import Run, Ticket, Use
+from langgraph_signoff.vocabulary.tickets import Reviewer, Run, Ticket, Use
 from langgraph_signoff.vocabulary.undoing import Done, FollowUp, Left, Rollback, Undo, Undoing
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "Probe",
     "Reply",
     "Requirements",
+    "Reviewer",
     "Risk",
     "Rollback",
     "Ruling",

@@ -25,6 +25,15 @@ class Use(Word):
     at: datetime
 
 
+class Reviewer(Word):
+    """Somebody whom the policy knows, whether they may decide a ticket now, and why or why not."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    may: bool
+    why: str
+
+
 class Ticket(Word):
     """A ruled action put before reviewers, as it stood when it was read. Masked fields are masked here."""
 
