@@ -214,6 +214,17 @@ def test_every_graph_of_langgraph_json_is_there(server: Server) -> None:
     assert {a["graph_id"] for a in server.client("bob").assistants.search(limit=100)} == set(named)
 
 
+def test_an_answer_to_a_pause_of_another_ledger_is_refused_and_a_knock_is_none(server: Server) -> None:
+    thread = Thread(server, server.client("bob").threads.create()["thread_id"], "crm_export")
+    server.client("bob").runs.wait(thread.id, "crm_export", input=ASK)
+    [id_] = thread.pauses
+    for answer in (YES, {id_: YES}):
+        status, words = thread.refused(answer, by="ana")
+        assert (status, "another ledger than that of the server's guard" in words) == (422, True)
+    thread.resume({id_: KNOCK}, by="ana")
+    assert thread.status == "interrupted"
+
+
 ASK = {"messages": [{"role": "user", "content": "Please."}]}
 
 

@@ -12,6 +12,7 @@ from langgraph_sdk import Auth
 from langgraph_signoff.errors import IncompleteDecision, NotAllowedToDecide, NotWhatYouSaw, SignoffError, StillRunning
 from langgraph_signoff.ledger import Row
 from langgraph_signoff.nodes.turn import ON_BEHALF, PERMISSIONS
+from langgraph_signoff.runs import KNOCK
 from langgraph_signoff.server.answers import answers, gone, is_by_id, knocked, replies
 from langgraph_signoff.server.threads import Thread, Waiting, find
 from langgraph_signoff.server.wire import status_of
@@ -63,12 +64,22 @@ async def _decide(signoff: Signoff, ctx: Auth.types.AuthContext, run: Any, allow
     if found is None or (isinstance(allowed, Mapping) and not fits(found.metadata, allowed)):
         return  # nothing goes on, or the server answers for a thread that is not there, or not for this user
     waiting = await asyncio.to_thread(Waiting.of, signoff, found)
+    _check_ledger(command.get("resume"), waiting)
     if waiting.newest is None:
         return
     if command.get("resume") is not None:
         await asyncio.to_thread(_hear, signoff, ctx.user, run, found, waiting)
     if not _changes(command):
         await asyncio.to_thread(_go_on_for_the_same, signoff, kwargs, waiting.newest)
+
+
+def _check_ledger(resume: Any, waiting: Waiting) -> None:
+    # In the run it would be a knock, and its sender would believe to have decided.
+    given = resume if is_by_id(resume) else dict.fromkeys(waiting.elsewhere, resume)
+    if any(given.get(id_, KNOCK) not in (KNOCK, None) for id_ in waiting.elsewhere):
+        raise IncompleteDecision(
+            "this pause is of another ledger than that of the server's guard; decide where that is, or give both the same one"
+        )
 
 
 def _hear(signoff: Signoff, user: Any, run: Any, found: Thread, waiting: Waiting) -> None:

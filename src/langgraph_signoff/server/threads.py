@@ -72,14 +72,16 @@ def _client() -> LangGraphClient:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """`pauses`: our own that a thread waits at, by interrupt id; `others`: everybody else's.
+    """`pauses`: our own that a thread waits at, by interrupt id; `others`: everybody else's, and those of `elsewhere`.
 
+    `elsewhere`: the ids of pauses that another ledger than this one knows.
     `newest`: the thread's last ticket, or, in a copy that has none yet, one that it shows; None if it never came to a gate.
     """
 
     pauses: Mapping[str, Any]
     others: Mapping[str, Any]
     newest: Row | None
+    elsewhere: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, signoff: Signoff, thread: Thread) -> Waiting:
@@ -90,7 +92,8 @@ class Waiting:
         mine = {ticket for ticket, row in known.items() if row.thread_id == thread.id}
         ours = {id_: value for id_, value in found.items() if _is_ours(id_, value, mine, thread.id)}
         newest = newest_row(signoff, thread.id) or next(iter(known.values()), None)
-        return cls(ours, {id_: value for id_, value in found.items() if id_ not in ours}, newest)
+        others = {id_: value for id_, value in found.items() if id_ not in ours}
+        return cls(ours, others, newest, frozenset(id_ for id_ in others if _is_elsewhere(id_, others[id_], known)))
 
     @property
     def all(self) -> frozenset[str]:
@@ -102,6 +105,10 @@ def _is_ours(id_: str, value: Any, tickets: Collection[str], thread_id: str) -> 
     if held := halted_calls(value, id_):
         return held[0] == thread_id
     return is_pause(value, id_) and set(tickets_of(value)) <= set(tickets)
+
+
+def _is_elsewhere(id_: str, value: Any, known: Collection[str]) -> bool:
+    return is_pause(value, id_) and not halted_calls(value, id_) and not set(tickets_of(value)) & set(known)
 
 
 def head_of(thread: Thread, waiting: Waiting) -> Head:
