@@ -15,6 +15,7 @@ from langgraph.prebuilt import ToolNode
 from hotel import POLICY, Hotel
 from langgraph_signoff import Advice, Query, Standing
 from langgraph_signoff.middleware import SignoffMiddleware
+from support import opening
 
 GO: dict[str, Any] = {"messages": [("user", "Book two rooms")]}
 STEP = "  ship: {risk: {reversible: true}, otherwise: review}\n"
@@ -239,10 +240,15 @@ def test_what_an_advisor_doubts_is_asked_before_it_runs(tmp_path: Path, advice: 
     asks_first(hotel)
 
 
-def test_what_an_advisor_s_doubt_got_rejected_does_not_run_at_the_second_try_of_the_turn(tmp_path: Path) -> None:
+@pytest.mark.parametrize("earlier", [0, 1100])
+def test_what_an_advisor_s_doubt_got_rejected_does_not_run_at_the_second_try_of_the_turn(
+    tmp_path: Path, earlier: int
+) -> None:
     script = [[("book", {"room": "1"})], [("book", {"room": "1"})], "Done."]
     once = [Advice(mode="review")]
     hotel = Hotel(tmp_path, script, advisors=[lambda action, ruling: once.pop() if once else None])
+    many = [opening({}, mode="allow", record=True, tool="book", thread_id="t-1") for _ in range(earlier)]
+    hotel.signoff.desk.open(many, policy=(hotel.signoff.policy.version, hotel.signoff.policy.document))
     hotel.signoff.reject(hotel.run().tickets[0], by="ana")
     hotel.resume()
     assert hotel.effects == []

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from langgraph_signoff.entries import Draft, Entry, Lease, Row, Wake, link, moment, stamp
 from langgraph_signoff.errors import LedgerUnavailable
 
-__all__ = ["Draft", "Entry", "Lease", "Ledger", "Query", "Row", "Wake", "link", "moment", "open_ledger", "stamp"]
+__all__ = [
+    "Draft",
+    "Entry",
+    "Lease",
+    "Ledger",
+    "Query",
+    "Row",
+    "Wake",
+    "find_all",
+    "link",
+    "moment",
+    "open_ledger",
+    "stamp",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +135,15 @@ class Ledger(Protocol):
 
     def close(self) -> None:
         """Lets go of the store."""
+
+
+def find_all(ledger: Ledger, query: Query) -> list[Row]:
+    """All the rows that a query describes, however many there are: its limit is that of a page."""
+    found = page = ledger.find(query)
+    while len(page) == query.limit:
+        page = ledger.find(replace(query, after=page[-1]))
+        found = found + page
+    return found
 
 
 def open_ledger(place: str) -> Ledger:

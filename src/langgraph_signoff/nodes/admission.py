@@ -11,7 +11,7 @@ from typing import Any
 from langgraph_signoff import planning
 from langgraph_signoff.desk import Desk
 from langgraph_signoff.law import Case, Halt
-from langgraph_signoff.ledger import Query
+from langgraph_signoff.ledger import Query, find_all
 from langgraph_signoff.nodes.advice import Advisors
 from langgraph_signoff.nodes.marks import gates_ahead
 from langgraph_signoff.nodes.payload import AS_LANGCHAIN, halt_pause, pause, pause_id
@@ -125,7 +125,7 @@ class Admission:
         action, ruling = call.action, call.ruling
         if ruling.mode != "review" and not ruling.at_the_end:
             return Opening(call.id, action, ruling)
-        earlier = self.desk.ledger.find(Query(thread_id=action.thread_id, tool=action.tool, limit=1000))
+        earlier = find_all(self.desk.ledger, Query(thread_id=action.thread_id, tool=action.tool, limit=1000))
         rejected = [
             r
             for r in earlier

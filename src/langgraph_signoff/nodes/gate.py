@@ -16,7 +16,7 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.errors import ActionRefused, RepeatedKey, UngatedCall
 from langgraph_signoff.law import Case
-from langgraph_signoff.ledger import Query
+from langgraph_signoff.ledger import Query, Row, find_all
 from langgraph_signoff.nodes import visits
 from langgraph_signoff.nodes.apart import Apart
 from langgraph_signoff.nodes.as_json import as_json, fields_of
@@ -130,8 +130,7 @@ class Gate:
         return Call(action, newest.id, trouble=call.trouble)
 
     def _newest(self, call: Call) -> Case | None:
-        query = Query(thread_id=call.action.thread_id, tool=self.name, limit=1000)
-        rows = [row for row in self.heart.desk.ledger.find(query) if row.digest == call.action.digest]
+        rows = [row for row in self._rows(call.action) if row.digest == call.action.digest]
         if not rows or any(row.id == call.id for row in rows):
             return None
         case = self.heart.desk.case(max(rows, key=lambda row: row.opened_at).id)
@@ -140,7 +139,7 @@ class Gate:
     def _earlier(self, call: Call) -> str:
         """Another visit to which the record has an answer for this very action, empty if there is none."""
         answered, action = "", call.action
-        for row in self.heart.desk.ledger.find(Query(thread_id=action.thread_id, tool=self.name, limit=1000)):
+        for row in self._rows(action):
             if row.message_id != action.message_id:
                 continue
             case = self.heart.desk.case(row.id)
@@ -150,6 +149,9 @@ class Gate:
             if row.id == call.id and case.standing not in _UNANSWERED:
                 answered = _visit(case)
         return "" if not answered or visits.is_same(answered, action.visit) else answered
+
+    def _rows(self, action: Action) -> list[Row]:
+        return find_all(self.heart.desk.ledger, Query(thread_id=action.thread_id, tool=self.name, limit=1000))
 
     def check_visit(self, case: Case, visit: str) -> None:
         """Raises RepeatedKey if a case is about another visit in the same step."""
