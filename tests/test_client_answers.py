@@ -379,6 +379,14 @@ def test_a_response_to_a_form_is_its_json_or_its_text(signoff: Signoff) -> None:
         question(signoff, "langchain", form).takes(decisions({"type": "respond", "message": "three"}))
 
 
+def test_a_response_that_says_nothing_is_no_answer_even_where_null_would_be_one(signoff: Signoff) -> None:
+    asked = question(signoff, "langchain", {"anyOf": [{"type": "integer"}, {"type": "null"}]})
+    with pytest.raises(IncompleteDecision, match="an answer says what it is"):
+        asked.takes(decisions({"type": "respond"}))
+    [ticket] = asked.takes(decisions({"type": "respond", "message": None}))
+    assert (ticket.standing, ticket.answer) == (Standing.ANSWERED, None)
+
+
 def question(signoff: Signoff, schema: Any, answer_schema: dict[str, Any]) -> Asked:
     return Asked(signoff, schema, {"question": "Which way?"}, kind="question", answer_schema=answer_schema)
 

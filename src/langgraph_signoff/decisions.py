@@ -166,6 +166,10 @@ class Decisions(Office):
             return lambda case: law.settle(case, says, settles, self._people(case), reply.value)
         if says is Verdict.REVISE and reply.args is None and not reply.reason.strip():
             raise IncompleteDecision("a revision is either args (what should run) or words (what to propose instead)")
+        if says is Verdict.ANSWER and "value" not in reply.model_fields_set:
+            raise IncompleteDecision(
+                "an answer says what it is: give its value, or `message`; null where that is meant"
+            )
 
         def step(case: Case) -> list[Draft]:
             # Whoever names the generation and its digest was shown just this.

@@ -128,7 +128,8 @@ def _reply(said: dict[str, Any], call: Shown) -> Reply:
         case "ignore":
             return Reply(**about, says=Verdict.REJECT)
         case "respond" | "response" if call.kind == "question":
-            return Reply(**about, says=Verdict.ANSWER, value=said.get("message", said.get("args")))
+            given = [said[key] for key in ("message", "args") if key in said]
+            return Reply(**about, says=Verdict.ANSWER, **({"value": given[0]} if given else {}))
         case "respond" | "response":
             words = _words(said, "message", "args").strip()
             if not words:
