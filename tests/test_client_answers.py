@@ -55,7 +55,7 @@ class Asked:
         return [(reply.says, reply.reason, reply.args) for reply in said]
 
     def takes(self, answer: Any, *, by: str = "ana") -> list[Ticket]:
-        return self.signoff.take(replies(self.id, self.value, answer), by=by)
+        return self.signoff.hear(replies(self.id, self.value, answer), by=by)
 
     @property
     def standings(self) -> list[Standing]:
@@ -255,7 +255,7 @@ def test_answers_that_come_at_once_are_each_on_record_whole_or_not_at_all(path: 
         def take(door: Signoff, by: str, pair: Any) -> bool:
             said = [Reply(ticket_id=t.id, says=Verdict.APPROVE, digest=t.digest, generation=1) for t in pair]
             try:
-                return bool(door.take(said, by=by))
+                return bool(door.hear(said, by=by))
             except TicketClosed:
                 return False
 

@@ -83,8 +83,8 @@ class Decisions(Office):
 
         return to_ticket(self.desk.write(self._id(ticket), step, policies=self._policy_in_force()))
 
-    def take(self, replies: Sequence[Reply], *, by: str) -> list[Ticket]:
-        """Takes what one person says of several tickets: all of it, or nothing if the law refuses any, and that is raised.
+    def hear(self, replies: Sequence[Reply], *, by: str) -> list[Ticket]:
+        """Hears what one person says of several tickets: all of it, or nothing if the law refuses any, and that is raised.
 
         `by` is taken to the letter: a server's user whose name only looks like another's is somebody else.
         """
@@ -111,6 +111,29 @@ class Decisions(Office):
 
         def step(case: Case) -> list[Draft]:
             return law.withdraw(case, by=by.strip(), reason=reason, people=self._people(case))
+
+        return to_ticket(self.desk.write(self._id(ticket), step))
+
+    def take(self, ticket: Ticket | str, *, by: str) -> Ticket:
+        """Takes a ticket in hand for as long as its policy says (`take_for`), so that no two people read it at once.
+
+        It keeps nobody from deciding. Raises TicketTaken if somebody else has it, NotAllowedToDecide for who may not decide it.
+        """
+
+        def step(case: Case) -> list[Draft]:
+            return law.take(case, by=by.strip(), people=self._people(case), now=self.desk.clock())
+
+        return to_ticket(self.desk.write(self._id(ticket), step))
+
+    def put_back(self, ticket: Ticket | str, *, by: str) -> Ticket:
+        """Puts back what one has taken, or was assigned. Raises TicketTaken where it is another's."""
+        return to_ticket(self.desk.write(self._id(ticket), lambda case: law.put_back(case, by=by.strip())))
+
+    def assign(self, ticket: Ticket | str, *, to: str, by: str, reason: str = "") -> Ticket:
+        """Gives a ticket to somebody who may decide it, whoever had it: by one who may too, the queue's owner or a backup."""
+
+        def step(case: Case) -> list[Draft]:
+            return law.assign(case, by=by.strip(), to=to.strip(), reason=reason, people=self._people(case))
 
         return to_ticket(self.desk.write(self._id(ticket), step))
 

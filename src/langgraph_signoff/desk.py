@@ -23,6 +23,7 @@ T = TypeVar("T")
 _MOST_READS = 100  # how often one call reads again when others keep writing first
 
 _PROPOSED = set(Standing) - set(AUDITS)
+_TALK = {"ended", "taken", "put_back", "assigned"}
 _RAN = {Standing.RUNNING, Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT}
 _UNAWAITED: tuple[Kind, ...] = ("audit", "plan")  # whose end lets no thread go on
 _REFUSED = {
@@ -265,9 +266,9 @@ class Desk:
         entries = link(case.id, last, law.noted(drafts, choice) if choice else drafts, self.clock())
         law.advance(case, entries)
         audits = self._audits(case, entries[-1], choice)
-        # A pending call waits for a person, and neither a comment, the end of a plan nor an audit changes anything for its
-        # thread; after anything else it may go on, or have died while it did.
-        is_talk = all(draft.kind == "ended" or draft.body.get("verdict") == Verdict.COMMENT for draft in drafts)
+        # A pending call waits for a person, and neither a comment, who has it in hand, the end of a plan nor an audit changes
+        # anything for its thread; after anything else it may go on, or have died while it did.
+        is_talk = all(draft.kind in _TALK or draft.body.get("verdict") == Verdict.COMMENT for draft in drafts)
         is_still = is_talk or case.standing is Standing.PENDING or case.kind == "audit"
         wakes = [] if is_still else [_wake(case, entries[-1])]
         rows = [to_row(each) for each in (case, *(law.recorded([audit]) for audit in audits))]

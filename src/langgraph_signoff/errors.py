@@ -116,6 +116,10 @@ class IncompleteDecision(DecisionRefused):
     """Something is missing in the decision: a name, a required reason, the digest of what was seen."""
 
 
+class TicketTaken(DecisionRefused):
+    """Somebody else has this ticket in hand, or nobody has: the message says who and until when."""
+
+
 class RevisionRefused(DecisionRefused):
     """The edited arguments break the tool's schema, or the policy denies them, or no round is left."""
 

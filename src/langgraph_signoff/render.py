@@ -69,6 +69,7 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("plan", planned_text(ticket)),
         ("needs", needs_text(ticket)),
         ("due", time_text(ticket.due_at) if ticket.standing is not Standing.EXECUTED else ""),
+        ("in hand", in_hand_text(ticket)),
         ("waits for", " and ".join(ticket.waits_for) if ticket.decisions else ""),
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),
@@ -259,6 +260,13 @@ def patch_lines(patch: Iterable[dict[str, object]]) -> list[str]:
         + (f" {json.dumps(operation['value'], ensure_ascii=False)}" if "value" in operation else "")
         for operation in patch
     ]
+
+
+def in_hand_text(ticket: Ticket) -> str:
+    """Who has it, and until when."""
+    parts = [f"assigned to {ticket.assignee}" if ticket.assignee else ""]
+    parts += [f"taken by {ticket.taker} until {time_text(ticket.taken_until)}" if ticket.taker else ""]
+    return ", ".join(filter(None, parts))
 
 
 def reviewers_text(reviewers: Sequence[Reviewer]) -> str:

@@ -1,4 +1,4 @@
-"""`approve`, `reject`, `revise`, `answer`, `confirm`, `flag`, `comment`, `withdraw`, `settle`, `erase`: what a person says goes on record, and wakes nobody."""
+"""`approve`, `reject`, `revise` and the others: what a person says of a ticket goes on record, and wakes nobody."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from langgraph_signoff.cli.exits import NO, Unusable
 from langgraph_signoff.cli.options import REASON, TICKET
 from langgraph_signoff.cli.shell import Shell, read_json, read_object
 from langgraph_signoff.errors import IncompleteDecision
-from langgraph_signoff.render import SHORT_ID, printable
+from langgraph_signoff.render import SHORT_ID, in_hand_text, printable
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Ticket
 
 DIGEST = Annotated[
@@ -133,6 +133,29 @@ def comment(
     shell.tell(noted, lambda: f"{noted.id[:SHORT_ID]}  noted, by {shell.by}")
 
 
+def take(shell: Shell, ticket: TICKET) -> None:
+    """Take a ticket in hand for a while, so that nobody else reads it meanwhile; whoever may decide it still may."""
+    found = shell.signoff.take(ticket, by=shell.by)
+    shell.tell(found, lambda: f"{found.id[:SHORT_ID]}  {in_hand_text(found)}")
+
+
+def put_back(shell: Shell, ticket: TICKET) -> None:
+    """Put back a ticket that you have taken, or that was assigned to you."""
+    found = shell.signoff.put_back(ticket, by=shell.by)
+    shell.tell(found, lambda: f"{found.id[:SHORT_ID]}  put back, by {shell.by}")
+
+
+def assign(
+    shell: Shell,
+    ticket: TICKET,
+    to: Annotated[str, typer.Argument(metavar="NAME", help="Who is to decide it; whoever had it has it no more.")],
+    reason: REASON = "",
+) -> None:
+    """Assign a ticket to somebody who may decide it: as its queue's owner, as a backup, or as one who may decide it too."""
+    found = shell.signoff.assign(ticket, to=to, by=shell.by, reason=reason)
+    shell.tell(found, lambda: f"{found.id[:SHORT_ID]}  {in_hand_text(found)}")
+
+
 def withdraw(shell: Shell, ticket: TICKET, reason: REASON = "") -> None:
     """Abandon a ticket that is not running; the call never runs. A plan ends: from then on its calls are asked about."""
     _tell(shell, shell.signoff.withdraw(ticket, by=shell.by, reason=reason))
@@ -177,13 +200,18 @@ def settle(
     _tell(shell, shell.desk.settle(ticket, answer, by=shell.by, reason=reason, result=gave))
 
 
+_HERE: tuple[Body, ...] = (withdraw, erase, take, put_back, assign)
+"""What is said where the ledger is."""
+
+
 def register(app: typer.Typer) -> None:
     """Adds these commands."""
     bodies: dict[str, Body] = {"approve": approve, "reject": reject, "revise": revise, "answer": answer}
     bodies |= {"confirm": confirm, "flag": flag}
     bodies |= {"comment": comment, "withdraw": withdraw, "settle": settle, "erase": erase}
+    bodies |= {"take": take, "put-back": put_back, "assign": assign}
     for name, body in bodies.items():
-        command(app, name, *DECIDES, *(() if body in (withdraw, erase) else ELSEWHERE))(body)
+        command(app, name, *DECIDES, *(() if body in _HERE else ELSEWHERE))(body)
 
 
 def _named(shell: Shell, seen: Ticket, digest: str | None, *, question: str = "") -> str:

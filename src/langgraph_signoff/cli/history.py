@@ -64,6 +64,10 @@ def _deed(entry: dict[str, Any]) -> str:
             return f"decided  {body['verdict']} by {body['by']}{groups}, generation {body['generation']}"
         case "claimed":
             return f"claimed  attempt {body['attempt']} by process {pid_of(body['owner'])}"
+        case "taken":
+            return f"taken by {body['by']} until {body['until'][:16].replace('T', ' ')} UTC"
+        case "assigned":
+            return f"assigned to {body['to']} by {body['by']}"
         case "used":
             return f"used  step {body['step']} by ticket {body['ticket'][:SHORT_ID]}"
         case "in_doubt":

@@ -63,7 +63,8 @@ def show_list(tickets: Sequence[Ticket], *, now: datetime, more: bool, filtered:
 
 def _columns(console: Console, tickets: Sequence[Ticket], *, filtered: bool) -> list[str]:
     mixed = filtered or any(ticket.standing is not Standing.PENDING for ticket in tickets)
-    columns = ["id", "due in", "standing" if mixed else "", "what"]
+    in_hand = any(_in_hand(ticket) for ticket in tickets)
+    columns = ["id", "due in", "standing" if mixed else "", "in hand" if in_hand else "", "what"]
     columns += ["why"] if console.width >= _NARROW else []
     columns += ["asked by"] if console.width >= _WIDE and any(_asked_by(ticket) for ticket in tickets) else []
     return [column for column in columns if column]
@@ -76,6 +77,7 @@ def _cells(ticket: Ticket, now: datetime, *, is_wide: bool) -> dict[str, tuple[s
         "id": (ticket.id[:SHORT_ID], "bold"),
         "due in": (span_text(left) if left else "", "red" if soon else ""),
         "standing": (str(ticket.standing), _COLOURS.get(ticket.standing, "red")),
+        "in hand": (_one_line(_in_hand(ticket)), ""),
         "what": (_one_line(what_text(ticket)), ""),
         "why": (_one_line(_why(ticket) if is_wide else ticket.reason_code), "dim"),
         "asked by": (_one_line(_asked_by(ticket)), ""),
@@ -88,6 +90,10 @@ def _why(ticket: Ticket) -> str:
 
 def _asked_by(ticket: Ticket) -> str:
     return " for ".join(filter(None, (ticket.agent or ticket.graph, ticket.requester)))
+
+
+def _in_hand(ticket: Ticket) -> str:
+    return ticket.taker or (f"({ticket.assignee})" if ticket.assignee else "")
 
 
 def _one_line(text: str) -> str:

@@ -4,6 +4,7 @@ from langgraph_signoff.law.audits import Choice, audit_id, choose, draw, entry_o
 from langgraph_signoff.law.case import Case, Claim, Involved
 from langgraph_signoff.law.eligibility import People, reviewers, too_few, why_not
 from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
+from langgraph_signoff.law.handling import assign, put_back, take
 from langgraph_signoff.law.history import advance, fold, recorded, standing
 from langgraph_signoff.law.plans import (
     PATTERNS,
@@ -59,6 +60,7 @@ __all__ = [
     "Step",
     "advance",
     "answer",
+    "assign",
     "audit_id",
     "before",
     "choose",
@@ -81,6 +83,7 @@ __all__ = [
     "permits_later",
     "permitted",
     "plan_of",
+    "put_back",
     "recorded",
     "release",
     "reviewers",
@@ -97,6 +100,7 @@ __all__ = [
     "stands",
     "step_for",
     "stricter",
+    "take",
     "too_few",
     "turn",
     "until",

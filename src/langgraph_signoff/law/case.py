@@ -88,6 +88,9 @@ class Case:
     erasure: str = ""
     decisions: list[Decision] = field(default_factory=list)
     author: str | None = None
+    assignee: str | None = None
+    taker: str | None = None
+    taken_until: datetime | None = None
     gone: frozenset[str] = frozenset()
     choice: dict[str, Any] = field(default_factory=dict)
     follow_up: FollowUp | None = None

@@ -103,6 +103,11 @@ def must_help(case: Case, by: str, people: People, agreed: Collection[str]) -> N
         raise NotAllowedToDecide(f"ticket {case.id[:12]} does not wait for {by} now; it waits for {waits}")
 
 
+def is_one_of(by: str, names: Collection[str], people: People) -> bool:
+    """Whether somebody is one of these: names, and groups as `group:NAME`."""
+    return bool(names) and by in (people if people is not None else (by,)) and voice_of(by, people).fits(names)
+
+
 def departed(case: Case, people: People, *, but: str) -> list[str]:
     """Whose word counts no more: who may not decide now, or has left the group for which they spoke."""
     latest = case.latest()

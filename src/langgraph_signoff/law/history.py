@@ -24,6 +24,8 @@ def fold(history: Sequence[Entry], now: datetime) -> Case:
     """Reads a ticket's history as it stands at `now`; a clock that jumped back does not bring anything back."""
     case = recorded(history)
     now = max(now, case.at)
+    if case.taken_until is not None and now >= case.taken_until:
+        case.taker = case.taken_until = None
     ends = case.expires_at
     if ends is not None and now >= ends:
         _by_silence(case)
@@ -122,6 +124,8 @@ def _decided(case: Case, entry: Entry) -> None:
         }
     )
     case.decisions.append(decision)
+    if case.taker == decision.by and decision.verdict is not Verdict.COMMENT:
+        case.taker = case.taken_until = None
     if case.standing not in (Standing.PENDING, Standing.UNDER_AUDIT):
         return
     match decision.verdict:
@@ -249,6 +253,20 @@ def _told(case: Case, entry: Entry) -> None:  # noqa: ARG001  # one shape for ev
     case.told_unknown = True
 
 
+def _taken(case: Case, entry: Entry) -> None:
+    case.taker, case.taken_until = entry.body["by"], moment(entry.body["until"])
+
+
+def _put_back(case: Case, entry: Entry) -> None:
+    case.taker = case.taken_until = None
+    if entry.body["by"] == case.assignee:
+        case.assignee = None
+
+
+def _assigned(case: Case, entry: Entry) -> None:
+    case.assignee, case.taker, case.taken_until = entry.body["to"], None, None
+
+
 def _used(case: Case, entry: Entry) -> None:
     case.uses.append(Use(step=entry.body["step"], ticket=entry.body["ticket"], at=case.at))
 
@@ -292,6 +310,9 @@ _STEPS: dict[str, Callable[[Case, Entry], None]] = {
     "in_doubt": _doubted,
     "retried": _retried,
     "told_unknown": _told,
+    "taken": _taken,
+    "put_back": _put_back,
+    "assigned": _assigned,
     "used": _used,
     "ended": _plan_ended,
     "erased": _erased,

@@ -142,6 +142,8 @@ class Terms(Part):
     """How long a ticket waits for its decision before it expires (24h)."""
     use_within: Window | None = None
     """How long an approval may wait to be used before it lapses (24h)."""
+    take_for: Window | None = None
+    """How long a ticket that somebody has taken in hand stays theirs (30m)."""
     on_timeout: Silence | None = Field(default=None, exclude=True)  # it says what holds anyway: no part of the version
     """What silence means; only `deny`."""
     reason: Literal["required", "optional"] | None = None

@@ -39,6 +39,7 @@ def requirements(queues: Mapping[str, Queue], then: Then) -> Requirements:
     if isinstance(stated.get("approvals"), dict):
         panel = read_panel(stated["approvals"])
         stated |= {"approvals": fewest(panel), "panels": (panel,)}
+    stated |= {"owner": queue.owner or "", "backup": tuple(queue.backup)}
     return Requirements(queue=name, reviewers=(tuple(queue.reviewers),) if queue.reviewers else (), **stated)
 
 

@@ -104,7 +104,7 @@ def _hear(signoff: Signoff, user: Any, run: Any, found: Thread, waiting: Waiting
 def _take(signoff: Signoff, said: list[Reply], user: Any) -> None:
     if not user.is_authenticated:
         _check_studio(signoff, said, user)
-    signoff.take(said, by=str(user.identity))
+    signoff.hear(said, by=str(user.identity))
 
 
 def _check_studio(signoff: Signoff, said: list[Reply], user: Any) -> None:

@@ -151,7 +151,7 @@ class _Served:
         # A verdict on what nobody names would be one on whatever stands there now.
         if isinstance(reply.says, Verdict) and reply.says is not Verdict.COMMENT and not reply.digest:
             raise IncompleteDecision("name what you saw: give its digest")
-        [ticket] = self.signoff.take([reply], by=by)
+        [ticket] = self.signoff.hear([reply], by=by)
         return ticket
 
     async def threads(self, request: Request, by: str) -> Any:  # noqa: ARG002  # the shape of a body

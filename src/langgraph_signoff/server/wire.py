@@ -12,6 +12,7 @@ from langgraph_signoff.errors import (
     StaleTicket,
     StillRunning,
     TicketClosed,
+    TicketTaken,
     UnknownThread,
     UnknownTicket,
 )
@@ -23,7 +24,7 @@ PAGE = 500
 _STATUSES: list[tuple[type[SignoffError] | tuple[type[SignoffError], ...], int]] = [
     (NotAllowedToDecide, 403),
     ((UnknownTicket, UnknownThread), 404),
-    ((TicketClosed, NotWhatYouSaw, StaleTicket, StillRunning), 409),
+    ((TicketClosed, TicketTaken, NotWhatYouSaw, StaleTicket, StillRunning), 409),
     (DecisionRefused, 422),
     (LedgerUnavailable, 503),
     (SignoffError, 500),

@@ -50,12 +50,15 @@ class Requirements(Word):
 
     queue: str = "default"
     reviewers: tuple[tuple[str, ...], ...] = ()
+    owner: str = Field(default="", description="Who answers for the queue.")
+    backup: tuple[str, ...] = ()
     approvals: int = Field(default=1, description="How many people, at least.")
     panels: tuple[Panel, ...] = ()
     rejections: int = 1
     barred: tuple[Part, ...] = Field(default=("requester",), description="Whose part in it keeps them from deciding.")
     window: Duration = timedelta(hours=24)
     use_within: Duration = timedelta(hours=24)
+    take_for: Duration = timedelta(minutes=30)
     on_timeout: Literal["deny"] = "deny"
     reason: Literal["required", "optional"] = "optional"
     max_revisions: int = 3

@@ -80,6 +80,9 @@ class Ticket(Word):
     waits_for: tuple[str, ...] = Field(
         default=(), description="Whose approval is missing where people of several groups must approve, in words."
     )
+    assignee: str = Field(default="", description="Whose it is to decide it.")
+    taker: str = Field(default="", description="Who has it in hand now, so that nobody else need read it.")
+    taken_until: datetime | None = None
     outcome: Outcome | None = None
     rollback: Rollback | None = Field(default=None, description="What came of undoing what a rejected run had done.")
     erased: bool = False
@@ -125,6 +128,9 @@ _HISTORY = {
     "decisions",
     "approved_by",
     "waits_for",
+    "assignee",
+    "taker",
+    "taken_until",
     "outcome",
     "rollback",
     "erased",

@@ -1,0 +1,70 @@
+"""Who has a ticket in hand: taken for a while, put back, assigned. It keeps nobody from deciding who may. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from langgraph_signoff.entries import Draft, stamp
+from langgraph_signoff.errors import IncompleteDecision, NotAllowedToDecide, TicketClosed, TicketTaken
+from langgraph_signoff.law.case import Case
+from langgraph_signoff.law.eligibility import People, cannot, is_one_of
+from langgraph_signoff.vocabulary import Standing
+
+_WAITS = (Standing.PENDING, Standing.IN_DOUBT, Standing.UNDER_AUDIT)
+
+
+def take(case: Case, *, by: str, people: People, now: datetime) -> list[Draft]:
+    """Takes a ticket in hand for as long as its policy says, so that nobody else reads it meanwhile; taken again, for as long
+    again. Raises TicketTaken where it is another's.
+    """
+    _waits(case)
+    _may(case, by, people)
+    if case.taker not in (None, by) and now < until(case):
+        raise TicketTaken(f"{case.taker} has taken ticket {case.id[:12]} until {stamp(until(case))[:16]} UTC")
+    if case.assignee not in (None, by):
+        raise TicketTaken(f"ticket {case.id[:12]} is assigned to {case.assignee}; have it reassigned to take it")
+    return [Draft("taken", {"by": by, "until": stamp(now + case.requirements.take_for)})]
+
+
+def put_back(case: Case, *, by: str) -> list[Draft]:
+    """Gives a ticket out of hand: what one has taken, or was assigned. Raises TicketTaken where it is another's."""
+    _waits(case)
+    if by not in (case.taker, case.assignee):
+        whose = case.taker or case.assignee
+        raise TicketTaken(f"{by} does not have ticket {case.id[:12]} in hand; {whose or 'nobody'} has")
+    return [Draft("put_back", {"by": by})]
+
+
+def assign(case: Case, *, by: str, to: str, reason: str, people: People) -> list[Draft]:
+    """Gives a ticket to somebody who may decide it, whoever had it before: by one who may too, the owner or a backup.
+
+    Raises NotAllowedToDecide.
+    """
+    _waits(case)
+    needs = case.requirements
+    is_in_charge = by == needs.owner or is_one_of(by, needs.backup, people)
+    if not is_in_charge:
+        _may(case, by, people)
+    if not to.strip():
+        raise IncompleteDecision("an assignment needs a name: give to=")
+    _may(case, to, people)
+    if to == case.assignee:
+        raise TicketTaken(f"ticket {case.id[:12]} is assigned to {to} already")
+    return [Draft("assigned", {"by": by, "to": to}, {"reason": reason} if reason else {})]
+
+
+def until(case: Case) -> datetime:
+    """Until when a ticket is taken; long ago if it is not."""
+    return case.taken_until or case.opened_at
+
+
+def _waits(case: Case) -> None:
+    if case.standing not in _WAITS:
+        raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}; it waits for nobody")
+
+
+def _may(case: Case, by: str, people: People) -> None:
+    if not by.strip():
+        raise IncompleteDecision("say who it is: give by=")
+    if problem := cannot(case, by, people):
+        raise NotAllowedToDecide(f"{by} may not decide ticket {case.id[:12]}: {problem}")
