@@ -311,6 +311,22 @@ def test_whoever_wakes_a_run_does_not_become_its_requester(server: Server) -> No
 _REQUESTER = "bob is the requester, and the policy wants somebody else"
 
 
+@pytest.mark.parametrize("way", ["update", "breakpoint"])
+def test_whoever_puts_a_request_into_a_thread_and_wakes_it_is_its_requester(way: str, server: Server) -> None:
+    thread = server.thread([send("theirs-1")])
+    thread.resume(YES, by="ana")
+    cem = server.client("cem")
+    said: Any = {"messages": [{"role": "user", "content": json.dumps([[send("theirs-2")]])}]}
+    if way == "update":
+        cem.threads.update_state(thread.id, said, as_node="__start__")
+    else:
+        cem.runs.wait(thread.id, thread.graph, input=said, interrupt_before=["tools"])
+    cem.runs.wait(thread.id, thread.graph, input=None)
+    assert thread.tickets[-1].requester == "cem"
+    assert thread.refused(YES, by="cem")[0] == 403
+    assert server.count("send theirs-2") == 0
+
+
 def test_a_user_who_may_not_see_a_thread_decides_nothing_in_it(server: Server) -> None:
     thread = server.thread([send("who-7")])
     assert thread.refused(YES, by="stranger")[0] == 404

@@ -11,10 +11,11 @@ from langgraph_sdk import Auth
 
 from langgraph_signoff.errors import IncompleteDecision, NotAllowedToDecide, NotWhatYouSaw, SignoffError, StillRunning
 from langgraph_signoff.ledger import Row
-from langgraph_signoff.nodes.turn import ON_BEHALF, PERMISSIONS
+from langgraph_signoff.nodes.gate import messages_in
+from langgraph_signoff.nodes.turn import ON_BEHALF, PERMISSIONS, last_human
 from langgraph_signoff.runs import KNOCK
 from langgraph_signoff.server.answers import answers, gone, is_by_id, knocked, replies
-from langgraph_signoff.server.threads import Thread, Waiting, find
+from langgraph_signoff.server.threads import Thread, Waiting, find, revived
 from langgraph_signoff.server.wire import status_of
 from langgraph_signoff.vocabulary import Reply
 
@@ -69,7 +70,7 @@ async def _decide(signoff: Signoff, ctx: Auth.types.AuthContext, run: Any, allow
         return
     if command.get("resume") is not None:
         await asyncio.to_thread(_hear, signoff, ctx.user, run, found, waiting)
-    if not _changes(command):
+    if not (_changes(command) or _may_be_anothers(found, waiting, waiting.newest)):
         await asyncio.to_thread(_go_on_for_the_same, signoff, kwargs, waiting.newest)
 
 
@@ -123,6 +124,15 @@ def _go_on_for_the_same(signoff: Signoff, kwargs: Mapping[str, Any], newest: Row
     requester = signoff.desk.case(newest.id).requester
     configurable = kwargs["config"]["configurable"]
     configurable[PERMISSIONS] = [*_permissions(configurable), f"{ON_BEHALF}{requester or ''}"]
+
+
+def _may_be_anothers(found: Thread, waiting: Waiting, newest: Row) -> bool:
+    """Whether what comes next may not be what the requester of the newest ticket has asked for: somebody has said more.
+
+    They would approve it themselves.
+    """
+    turn, _ = last_human(messages_in(revived(found.state["values"])))
+    return found.is_edited or bool(turn and not waiting.pauses and turn != newest.turn)
 
 
 def _permissions(configurable: Mapping[str, Any]) -> list[str]:

@@ -39,6 +39,11 @@ class Thread:
         return self.status == BUSY
 
     @property
+    def is_edited(self) -> bool:
+        """Whether somebody has written its head, and no run."""
+        return bool((self.state["metadata"] or {}).get("source") == "update")
+
+    @property
     def interrupts(self) -> dict[str, Any]:
         """What it waits at: interrupt id to value."""
         return {each["id"]: each["value"] for task in self.state["tasks"] for each in task["interrupts"]}
