@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from langgraph.graph import MessagesState
+from langgraph.graph import END, START, MessagesState, StateGraph
 
 from cli_support import Desk
 from hotel import BOOKS, POLICY, Hotel
@@ -126,6 +126,31 @@ def test_a_policy_can_let_a_run_pass_that_did_nothing_of_note(tmp_path: Path) ->
     hotel = Hotel(tmp_path, [[("look", {})], "Nice."], POLICY[: POLICY.index("  outcome:")] + f"  {rule}\n")
     assert hotel.run().status == "completed"
     assert hotel.effects == ["publish"]
+
+
+def test_the_report_tells_of_every_action_those_too_that_the_policy_lets_run_unrecorded(tmp_path: Path) -> None:
+    hotel = Hotel(tmp_path, [[("look", {})], [("book", {"room": "1"}), ("look", {})], "Booked."])
+    [ticket] = hotel.run().tickets
+    assert [action["tool"] for action in ticket.args["actions"]] == ["book"]
+    told = [(action["tool"], action["standing"], action["result"]) for action in ticket.args["allowed"]]
+    assert told == [("look", "executed", "nice")] * 2
+    assert "## Allowed without asking\n\n1. **look** executed" in to_markdown(ticket.args)
+    assert not any("look" in risk for risk in ticket.args["open_risks"])
+    hotel.signoff.reject(ticket, by="ana")
+    hotel.resume()
+    assert (hotel.effects, hotel.rolled[0].left) == (["book 1", "cancel b-1"], ())
+
+
+def test_where_no_review_follows_an_allowed_call_leaves_no_record(tmp_path: Path) -> None:
+    hotel = Hotel(tmp_path, [[("look", {})], "Nice."])
+    builder = StateGraph(MessagesState)
+    builder.add_node("agent", hotel.think)
+    builder.add_node("tools", hotel.tools())
+    builder.add_edge(START, "agent")
+    builder.add_conditional_edges("agent", hotel.way(END))
+    builder.add_edge("tools", "agent")
+    assert hotel.run(graph=builder.compile(checkpointer=SqliteSaver(hotel.db))).status == "completed"
+    assert hotel.signoff.find(Query()) == []
 
 
 def test_a_rollback_that_was_cut_off_goes_on_where_it_was(hotel: Hotel, monkeypatch: pytest.MonkeyPatch) -> None:

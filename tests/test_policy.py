@@ -86,6 +86,8 @@ def test_a_review_carries_what_its_queue_and_its_rule_ask_for(send: Policy) -> N
     ruling = ruled(send, "send_money", {"recipient": "eve", "amount": 20_000})
     assert ruling.requirements == Requirements(
         queue="payments",
+        owner="ana",
+        backup=("group:leads",),
         reviewers=(("group:finance",),),
         approvals=2,
         window=timedelta(hours=2),

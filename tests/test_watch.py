@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from langgraph_signoff import Policy, Signoff
-from support import open_ticket
+from support import agent, open_ticket
 
 POLICY = Policy(tools={"send": {"redact": ["args.pin"]}})
 
@@ -48,6 +48,21 @@ def test_a_halt_is_seen_with_its_own_thread_and_tool(signoff: Signoff) -> None:
     signoff.release(by="op", tool="send")
     seen = [(event["thread_id"], event["tool"]) for event in islice(signoff.watch(after=0), 4)]
     assert seen == [(None, "send"), ("t-1", None), (None, None), (None, "send")]
+
+
+def test_a_policy_that_records_all_has_every_ruling_seen(tmp_path: Path) -> None:
+    def look() -> str:
+        """Looks."""
+        return "nice"
+
+    for record, seen in ((False, 0), (True, 2)):
+        policy = Policy(tools={"look": "allow"}, record=record)
+        with closing(Signoff(tmp_path / f"{record}.db", policy=policy)) as signoff:
+            with agent(signoff, [look], [[("look", {})], "Nice."]) as graph:
+                assert signoff.run(graph, {"messages": [("user", "go")]}, thread_id="t").status == "completed"
+            assert signoff.ledger.last() == seen
+            kinds = [(event["kind"], event["tool"]) for event in islice(signoff.watch(after=0), seen)]
+            assert kinds == [("opened", "look"), ("executed", "look")][:seen]
 
 
 def test_what_is_secret_stays_masked(signoff: Signoff) -> None:

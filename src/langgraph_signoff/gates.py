@@ -93,7 +93,7 @@ class Gates(Office):
         """A node at the end of a run, or where its branches meet, that asks once for all that was done since the last review.
 
         A reviewer sees a report: `goal(state)` (the last human words), `result(state)` (the last words of the agent), every
-        action on record with its ruling and outcome, and open risks. Approved, the graph goes on at `then`; sent back, at
+        action with its ruling and outcome, those too that the policy lets run without a record elsewhere, and open risks. Approved, the graph goes on at `then`; sent back, at
         `back_to`, as often as the policy's `max_revisions`; rejected, what was done is undone, newest first, by what the doors
         declare as `undo`, and the graph ends. Without a decision in time nothing is undone, and it ends as well. `approved(state)`,
         `sent_back(state, feedback)` and `rejected(state, rollback)` give the node's update. Give the node no edges of its own.
@@ -108,6 +108,7 @@ class Gates(Office):
         from langgraph_signoff.nodes.outcome import Endings, OutcomeReview
 
         gate = Gate(name, self.heart(None, None), lambda _: {}, requester=self.requester, agent=agent)
+        self.reviews.add(name)
         endings = Endings(back_to, then, approved, sent_back, rejected)
         return OutcomeReview(gate, endings, goal=goal, result=result).node
 
@@ -233,6 +234,7 @@ class Gates(Office):
             advisors=Advisors(self._advisors, self._advice_within),
             probes=probes or {},
             undoings=self.undoings,
+            reviews=self.reviews,
             own_undoings={} if undoings is None else undoings,
             inbox_schema=self._inbox_schema,
         )

@@ -14,21 +14,25 @@ _RAN = (Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT, Standing.RUNNING)
 
 @dataclass(frozen=True)
 class Undoings:
-    """Which tools declare an undo, by name, and which tickets' actions have been undone, by id."""
+    """Which tools declare an undo, by name; which tickets' actions have been undone, and which leave nothing to undo, by id."""
 
     declared: Collection[str] = ()
     done: Collection[str] = ()
+    unneeded: Collection[str] = ()
 
 
 def justification(goal: str, tickets: Sequence[Ticket], *, result: Json, undoings: Undoings) -> dict[str, Json]:
-    """The report of a run: `goal`, `result`, `actions` in the order in which they were proposed, and `open_risks` in words.
+    """The report of a run: `goal`, `result`, `actions` and `allowed` ones, in the order in which they were proposed, and
+    `open_risks` in words.
 
-    What is secret in a ticket is masked there, and so it is here.
+    `allowed` are those that the policy lets run without a record elsewhere. What is secret in a ticket is masked there, and so
+    it is here.
     """
     return {
         "goal": goal,
         "result": result,
-        "actions": [_action(ticket, undoings) for ticket in tickets],
+        "actions": [_action(ticket, undoings) for ticket in tickets if ticket.id not in undoings.unneeded],
+        "allowed": [_action(ticket, undoings) for ticket in tickets if ticket.id in undoings.unneeded],
         "open_risks": [risk for ticket in tickets for risk in _risks(ticket, undoings)],
     }
 
@@ -69,7 +73,8 @@ def _risks(ticket: Ticket, undoings: Undoings) -> list[str]:
         return [f"{what} was not run: {standing}"]
     if ticket.id in undoings.done:
         return [f"{what} has been undone"]
-    found = [] if ticket.tool in undoings.declared else [f"{what} cannot be undone"]
+    is_settled = ticket.tool in undoings.declared or ticket.id in undoings.unneeded
+    found = [] if is_settled else [f"{what} cannot be undone"]
     if ticket.risk.stakes == "high" and not ticket.approved_by:
         found.append(f"{what} has high stakes, and nobody was asked before it ran")
     return found
@@ -86,11 +91,13 @@ def summary(report: Mapping[str, Any]) -> str:
 def to_markdown(report: Mapping[str, Any]) -> str:
     """The report for people."""
     actions = [_line(number, action) for number, action in enumerate(report["actions"], 1)]
+    allowed = [_line(number, action) for number, action in enumerate(report.get("allowed", ()), 1)]
     risks = [f"- {_inline(risk)}" for risk in report["open_risks"]]
     parts = [
         f"# {_inline(report['goal']) or 'A run'}",
         "## Result\n\n" + _quoted(report["result"]),
         "## Actions\n\n" + ("\n".join(actions) or "None."),
+        *(["## Allowed without asking\n\n" + "\n".join(allowed)] if allowed else []),
         "## Open risks\n\n" + ("\n".join(risks) or "None."),
     ]
     return "\n\n".join(parts) + "\n"

@@ -46,6 +46,7 @@ class Office:
         self._inbox_schema = inbox_schema
         self._recorded: dict[str, Policy] = {}
         self.undoings: dict[str, Undoing] = {}
+        self.reviews: set[str] = set()
         self.desk = Desk(self.ledger, clock=clock)
         self.leases = Leases(self.ledger, self.desk.clock, seconds=lease)
         self.claims = Claims(self.desk, self.leases, wait=wait)

@@ -86,7 +86,8 @@ class Signoff(Asking, Decisions):
 
         `after`: the position to begin behind, 0 for the whole record. `every`: seconds between two looks. Each event has
         `position`, `stream` (a ticket's id, or `halts`, `seals`), `thread_id`, `tool`, and what `signoff history --json` says of
-        an entry; what is secret stays masked. An allowed call that the policy does not record leaves nothing to see.
+        an entry; what is secret stays masked. An allowed call that the policy does not record leaves nothing to see: `record: true`
+        in the policy has all of them recorded.
         """
         return self._events(self.ledger.last() if after is None else after, every)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -28,11 +28,15 @@ _GATHER = 2.0  # seconds that a call waits for those of its message which a plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Rules on calls, opens their tickets, and waits for them. `own_undoings`: what its gate declares, by tool."""
+    """Rules on calls, opens their tickets, and waits for them.
+
+    `own_undoings`: what its gate declares, by tool. `reviews`: the outcome reviews of its Signoff, by name.
+    """
 
     desk: Desk
     policy: Policy
     own_undoings: Mapping[str, Undoing]
+    reviews: Collection[str]
     advisors: Advisors
     plans: Plans
     inbox_schema: InboxSchema = AS_LANGCHAIN
@@ -96,11 +100,18 @@ class Admission:
             ruling = ruling.model_copy(update={"mode": "allow", "once": True} if waits else {"at_the_end": False})
         if ruling.audit and not self._can_be_taken_back(call, ruling):
             ruling = self.policy.review(call.action).model_copy(update={"detail": "no gate declares an undo for it"})
+        if self._is_for_report(call, ruling):
+            ruling = ruling.model_copy(update={"record": True, "for_report": True})
         return call.adjust(ruling) if call.adjust else ruling
 
     def _can_be_taken_back(self, call: Call, ruling: Ruling) -> bool:
         # The policy may say that the gate declares an undo, and it does not.
         return bool(ruling.risk.reversible) or call.action.tool in self.own_undoings
+
+    def _is_for_report(self, call: Call, ruling: Ruling) -> bool:
+        # Graphs without a review pay nothing for it.
+        is_unrecorded = ruling.mode == "allow" and not ruling.needs_record and not call.trouble
+        return bool(self.reviews) and is_unrecorded and self._is_reviewed_later(call)
 
     def _is_reviewed_later(self, call: Call) -> bool:
         # A review is none of itself, nor of what comes after it, and an undo is reported nowhere. What another graph reviews, or

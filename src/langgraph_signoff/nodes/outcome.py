@@ -169,7 +169,8 @@ class OutcomeReview:
     def _report(self, state: Any, work: Sequence[Case], cases: Sequence[Case]) -> dict[str, Json]:
         # The words of a conversation quote what the policy hides of its actions.
         goal, result = _hushed(cases, [as_json(self._goal(state)), as_json(self._result(state))])
-        undoings = Undoings(undoings_around(self._heart), undone(self._heart, work))
+        harmless = {case.id for case in work if case.ruling.for_report}
+        undoings = Undoings(undoings_around(self._heart), undone(self._heart, work), harmless)
         return justification(goal, [to_ticket(case) for case in work], result=result, undoings=undoings)
 
     def _adjust(self, work: Sequence[Case], ruling: Ruling) -> Ruling:
@@ -220,6 +221,7 @@ class OutcomeReview:
     def _left_as_it_is(self, case: Case) -> Rollback:
         cases = [self._heart.desk.case(id_) for id_ in case.reports]
         why = _LEFT.get(case.standing, f"the outcome was not approved: {case.standing}")
+        cases = [c for c in cases if not c.ruling.for_report]
         ran = [c for c in cases if c.outcome or c.standing in (Standing.IN_DOUBT, Standing.RUNNING)]
         return Rollback(left=tuple(Left(ticket_id=c.id, tool=c.opening["tool"], why=why) for c in ran))
 

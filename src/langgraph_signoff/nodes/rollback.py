@@ -22,6 +22,8 @@ def rollback(heart: Heart, cases: Sequence[Case], *, admit: Admit) -> Steps[Roll
     When nobody says, or knows, what became of an undo, the rest is left as it is: what came earlier may be needed by it.
     """
     undone: list[str] = []
+    # What is on record for the report alone has nothing to take back, unless its gate says otherwise.
+    cases = [case for case in cases if not case.ruling.for_report or _tool(case) in heart.undoings]
     left = [
         Left(ticket_id=case.id, tool=_tool(case), why=_WHY[case.standing]) for case in cases if case.standing in _WHY
     ]

@@ -52,6 +52,7 @@ class Policy:
         people: Mapping[str, Any] | Literal["open"] | None = None,
         queues: Mapping[str, Any] | None = None,
         vars: Mapping[str, Json] | None = None,
+        record: bool | None = None,
         supervision: Literal["tactical", "strategic", "hybrid"] | None = None,
     ) -> None:
         given = {
@@ -62,6 +63,7 @@ class Policy:
             "people": people,
             "queues": queues,
             "vars": vars,
+            "record": record,
             "supervision": supervision,
         }
         self._take(

@@ -279,6 +279,8 @@ class Document(Part):
     """Where tickets wait."""
     vars: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], Json] = {}
     """Constants that expressions read as `vars.NAME`."""
+    record: StrictBool = False
+    """Whether all that is allowed goes on record, so that `watch` tells of it: two entries a call."""
     supervision: Supervision = "tactical"
     """tactical: reviews before the action. hybrid: what is reversible runs, and is reviewed with the outcome of its run, where the
     graph's edges lead on to an outcome review. strategic: the same, and every reviewed tool must be reversible."""

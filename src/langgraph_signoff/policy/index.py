@@ -131,7 +131,7 @@ class Index:
             rule=f"{self._section}.{names[0]}",
             policy_version=self._version,
             risk=entry.risk,
-            record=self.counts(tool),
+            record=self._document.record or self.counts(tool),
             idempotent=entry.idempotent,
             at_the_end=self._kind != "question" and not is_tactical and entry.can_be_taken_back,
             describe=settle_describe(entry.describe, tool=tool, variables=self._document.vars),

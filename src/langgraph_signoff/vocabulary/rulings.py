@@ -107,6 +107,9 @@ class Ruling(Word):
     risk: Risk = Risk()
     requirements: Requirements = Requirements()
     record: bool = False
+    for_report: bool = Field(
+        default=False, description="Whether it is on record only because the outcome of its run is reviewed."
+    )
     once: bool = False
     idempotent: bool = False
     at_the_end: bool = Field(
