@@ -20,7 +20,7 @@ from langgraph.errors import GraphInterrupt
 
 from langgraph_signoff import Action, Advice, Policy, Risk, Ruling, Run, Signoff, Standing, Ticket
 from langgraph_signoff.nodes.advice import Advisors
-from support import agent
+from support import NOW, agent
 
 POLICY = Policy(
     people={"ana": {"groups": ["finance"]}, "ben": {"groups": ["finance"]}, "eve": {}},
@@ -50,7 +50,9 @@ def rule(amount: float) -> Ruling:
 
 
 def advised(amount: float, *advisors: Any, within: float = 5.0) -> tuple[Ruling, tuple[str, ...]]:
-    said = Advisors(advisors, within).advise(POLICY, action(amount), rule(amount))
+    said = Advisors(advisors, within).advise(
+        action(amount), rule(amount), review=lambda: POLICY.review(action(amount), now=NOW)
+    )
     return said.ruling, said.notes
 
 
@@ -128,7 +130,7 @@ def test_an_advisor_that_ends_more_than_itself_has_failed(end: BaseException) ->
 HANGS = """
 import sys, time
 from langgraph_signoff import Policy, Signoff
-from support import agent
+from support import NOW, agent
 
 def look() -> str:
     "Looks."

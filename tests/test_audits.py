@@ -342,7 +342,7 @@ def test_the_audit_shows_what_ran_masked_with_its_result_and_its_own_due_time(si
     assert audit.outcome
     assert audit.outcome.result == "tagged 7 with •••"
     assert (audit.due_at, audit.options) == (
-        NOW + Policy.parse("version: 1").review(opening().action).requirements.window / 12,
+        NOW + Policy.parse("version: 1").review(opening().action, now=NOW).requirements.window / 12,
         ("confirm", "flag"),
     )
     assert (audit.reason_code, audit.description, audit.queue) == ("new_tool", "Tag 7", "afterwards")

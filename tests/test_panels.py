@@ -19,7 +19,7 @@ from langgraph_signoff.law import reviewers, too_few
 from langgraph_signoff.panels import Voice, fewest, helps, is_met, is_possible, panel_text
 from langgraph_signoff.policy.panels import read_panel
 from langgraph_signoff.vocabulary import Panel, Requirements, Slot
-from support import open_ticket, opening
+from support import NOW, open_ticket, opening
 from test_law import APPROVE, CONFIRM, REJECT, REVISE, Story, refused
 
 PEOPLE = {
@@ -245,7 +245,7 @@ def test_a_policy_says_who_must_approve_together(written: str, said: str, tmp_pa
     policy = Policy.parse(POLICY.replace("APPROVALS", written))
     assert Policy.parse(policy.document).version == policy.version
     with closing(Signoff(tmp_path / "s.db", policy=policy)) as signoff:
-        needs = policy.review(opening().action).requirements
+        needs = policy.review(opening().action, now=NOW).requirements
         assert panel_text(needs.panels[0]) == said
         ticket = open_ticket(signoff, panels=needs.panels, approvals=needs.approvals)
         assert f"{needs.approvals} approval" in str(ticket)

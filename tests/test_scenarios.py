@@ -360,7 +360,7 @@ def test_two_shells_that_wake_everything_at_once_let_each_thing_happen_once(tmp_
 
 
 def test_what_nobody_answered_is_ended_from_the_shell_and_can_be_listed_there(tmp_path: Path) -> None:
-    ask_all(tmp_path, lambda: datetime.now(UTC) - timedelta(hours=25))
+    ask_all(tmp_path, lambda: datetime.now(UTC) - timedelta(days=5))
     desk = Desk(tmp_path)
     woken = desk.run("resume", "--all", *CONFIG, "--json").json
     assert sorted(run["status"] for run in woken["runs"]) == ["completed"] * 4

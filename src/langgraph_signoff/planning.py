@@ -38,7 +38,7 @@ def rule(policy: Policy, action: Action, *, now: datetime, history: Counts) -> R
     plan = Plan.model_validate(action.parsed)
     steps = [_rule_step(policy, _as_call(action, step), step, now, history) for step in plan.steps]
     # Nobody has named plans, or somebody has and would let them go unseen.
-    base = own if own.mode == "review" and own.rule != "default" else policy.review(action)
+    base = own if own.mode == "review" and own.rule != "default" else policy.review(action, now=now)
     ruling = law.ruled_as_plan(base.model_copy(update={"reason_code": "plan"} if base is not own else {}), steps)
     for number, step in enumerate(steps, start=1):
         if step.mode == "deny":
@@ -58,7 +58,7 @@ def _rule_step(policy: Policy, call: Action, step: law.Step, now: datetime, hist
     modes = policy.summary(step.tool, kind="tool").split(" or ")
     if step.exact is not None or len(modes) == 1:
         return policy.rule(call, now=now, history=history)
-    return policy.review(call)
+    return policy.review(call, now=now)
 
 
 def _denied(ruling: Ruling, reason_code: str, detail: str, *, rule: str = "") -> Ruling:

@@ -68,7 +68,7 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("changed", difference_text(ticket)),
         ("plan", planned_text(ticket)),
         ("needs", needs_text(ticket)),
-        ("due", time_text(ticket.due_at) if ticket.standing is not Standing.EXECUTED else ""),
+        ("due", due_text(ticket)),
         ("in hand", in_hand_text(ticket)),
         ("waits for", " and ".join(ticket.waits_for) if ticket.decisions else ""),
         ("decided", "\n".join(decision_lines(ticket))),
@@ -260,6 +260,15 @@ def patch_lines(patch: Iterable[dict[str, object]]) -> list[str]:
         + (f" {json.dumps(operation['value'], ensure_ascii=False)}" if "value" in operation else "")
         for operation in patch
     ]
+
+
+def due_text(ticket: Ticket) -> str:
+    """When silence changes something."""
+    if ticket.due_at is None or ticket.standing is Standing.EXECUTED:
+        return ""
+    business = ticket.requirements.business if ticket.standing is Standing.PENDING else ""
+    within = "by the end of the working day" if business == "end_of_day" else f"within {business} of business time"
+    return time_text(ticket.due_at) + (f", {within}" if business else "")
 
 
 def in_hand_text(ticket: Ticket) -> str:

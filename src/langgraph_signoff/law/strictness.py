@@ -19,6 +19,7 @@ def stricter(old: Requirements, new: Requirements) -> Requirements:
             "rejections": min(old.rejections, new.rejections),
             "barred": tuple(dict.fromkeys(old.barred + new.barred)),
             "window": min(old.window, new.window),
+            "business": (old if old.window < new.window else new).business,
             "use_within": min(old.use_within, new.use_within),
             "reason": "required" if "required" in (old.reason, new.reason) else "optional",
             "max_revisions": min(old.max_revisions, new.max_revisions),

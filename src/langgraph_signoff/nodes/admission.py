@@ -83,10 +83,15 @@ class Admission:
         history = (yield Io(partial(self._history, call))) if needs_history else Counts()
         ruling = self._rule(call, history)
         if self.advisors.ask:
-            advised = yield Io(partial(self.advisors.advise, self.policy, call.action, ruling))
+            review = partial(self.policy.review, call.action, now=self.desk.clock())
+            advised = yield Io(partial(self.advisors.advise, call.action, ruling, review=review))
             ruling, call.notes, call.doubted = advised.ruling, call.notes + advised.notes, advised.doubted
         # Whatever lets calls run, nobody but a person answers.
-        return self.policy.review(call.action) if call.is_question and ruling.mode == "allow" else ruling
+        return (
+            self.policy.review(call.action, now=self.desk.clock())
+            if call.is_question and ruling.mode == "allow"
+            else ruling
+        )
 
     def _look(self, calls: Sequence[Call]) -> dict[str, Ruling | None]:
         named = [call.id for call in calls if not call.trouble]
@@ -99,7 +104,9 @@ class Admission:
             waits = self._can_be_taken_back(call, ruling) and self._is_reviewed_later(call)
             ruling = ruling.model_copy(update={"mode": "allow", "once": True} if waits else {"at_the_end": False})
         if ruling.audit and not self._can_be_taken_back(call, ruling):
-            ruling = self.policy.review(call.action).model_copy(update={"detail": "no gate declares an undo for it"})
+            ruling = self.policy.review(call.action, now=self.desk.clock()).model_copy(
+                update={"detail": "no gate declares an undo for it"}
+            )
         if self._is_for_report(call, ruling):
             ruling = ruling.model_copy(update={"record": True, "for_report": True})
         return call.adjust(ruling) if call.adjust else ruling

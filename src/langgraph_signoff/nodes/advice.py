@@ -10,7 +10,6 @@ from threading import Thread
 
 from langgraph_signoff.law import STRICTNESS
 from langgraph_signoff.nodes.messages import spelled
-from langgraph_signoff.policy import Policy
 from langgraph_signoff.vocabulary import Action, Advice, Advisor, Ruling
 
 
@@ -30,14 +29,14 @@ class Advisors:
     ask: Sequence[Advisor] = ()
     within: float = 30.0
 
-    def advise(self, policy: Policy, action: Action, ruling: Ruling) -> Advised:
+    def advise(self, action: Action, ruling: Ruling, *, review: Callable[[], Ruling]) -> Advised:
         """What comes of asking all of them. Who fails or answers nonsense leaves a person to decide."""
         notes, doubted = list[str](), False
         for advisor in self.ask:
             if ruling.mode == "deny":
                 break
             advice = self._ask(advisor, action, ruling)
-            ruling, doubted = _stricter(policy, action, ruling, advice), doubted or advice.mode == "review"
+            ruling, doubted = _stricter(ruling, advice, review), doubted or advice.mode == "review"
             notes += [f"{_name(advisor)}: {advice.note}"] if advice.note else []
         return Advised(ruling, tuple(notes), doubted)
 
@@ -71,11 +70,11 @@ def _failed(note: str) -> Advice:
     return Advice(mode="review", reason_code="advisor_failed", note=note)
 
 
-def _stricter(policy: Policy, action: Action, ruling: Ruling, advice: Advice) -> Ruling:
+def _stricter(ruling: Ruling, advice: Advice, review: Callable[[], Ruling]) -> Ruling:
     if advice.mode is None or STRICTNESS[advice.mode] <= STRICTNESS[ruling.mode]:
         return ruling
     # An allowed call asks for nothing: a review of it asks for what the policy asks at least when it is in doubt.
-    asked = policy.review(action) if ruling.mode == "allow" else ruling
+    asked = review() if ruling.mode == "allow" else ruling
     redact = tuple(dict.fromkeys(ruling.redact + asked.redact))
     about = {"mode": advice.mode, "reason_code": advice.reason_code, "rule": ruling.rule, "redact": redact}
     return asked.model_copy(update=about)

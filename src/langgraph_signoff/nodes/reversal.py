@@ -160,7 +160,7 @@ class Reversal:
     def _permit(self, action: Action, *, is_ordered: bool) -> Ruling:
         # Whoever orders a rollback has seen what would be undone; a second try, or other arguments, nobody has ordered.
         mode: Literal["allow", "review"] = "allow" if is_ordered else "review"
-        ruling = self._heart.policy.review(action)
+        ruling = self._heart.policy.review(action, now=self._heart.desk.clock())
         about = {
             "mode": mode,
             "reason_code": "rollback" if is_ordered else "undo_failed",

@@ -97,11 +97,22 @@ class Policy:
 
     def rule(self, action: Action, *, now: datetime, history: Counts | None = None) -> Ruling:
         """The ruling on an action at `now`, given what its thread did before. Never raises; what is in doubt is reviewed."""
-        return self._rulebook(action).decide(action, now=now, history=history or Counts())
+        ruling = self._rulebook(action).decide(action, now=now, history=history or Counts())
+        return self._timed(ruling, now)
 
-    def review(self, action: Action) -> Ruling:
+    def review(self, action: Action, *, now: datetime) -> Ruling:
         """The ruling that puts an action before people for a reason of another's: as many approvals as its strictest review."""
-        return self._rulebook(action).doubt
+        return self._timed(self._rulebook(action).doubt, now)
+
+    def _timed(self, ruling: Ruling, now: datetime) -> Ruling:
+        # A window in business time comes to another span on the clock each time.
+        needs = ruling.requirements
+        if not needs.business or ruling.mode == "deny":
+            return ruling
+        from langgraph_signoff.business import BusinessSpan
+
+        due = self._hours[needs.queue].after(now, BusinessSpan.parse(needs.business))
+        return ruling.model_copy(update={"requirements": needs.model_copy(update={"window": due - now})})
 
     def needs_history(self, action: Action) -> bool:
         """Whether the rules that apply to this action read `history`."""
@@ -173,6 +184,7 @@ class Policy:
         # CEL and the model are loaded with the first policy, not with the package.
         from langgraph_signoff.policy.checks import checked
         from langgraph_signoff.policy.document import SECTIONS
+        from langgraph_signoff.policy.hours import to_hours
         from langgraph_signoff.policy.index import Index
 
         self._source = source
@@ -180,6 +192,8 @@ class Policy:
         meaning = self._document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         self.document = json.dumps(meaning, sort_keys=True, ensure_ascii=False)
         self.version = hashlib.sha256(self.document.encode()).hexdigest()
+        hours = {name: queue.hours for name, queue in self._document.queues.items()}
+        self._hours = {name: to_hours(written) for name, written in hours.items() if written}
         people = self._document.people
         self.people = None if people is None else {name: frozenset(person.groups) for name, person in people.items()}
         self._indexes = {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
+from langgraph_signoff.business import BusinessSpan
 from langgraph_signoff.panels import Voice, is_possible, named
 from langgraph_signoff.policy.describe import describe_mistake, secret_path
-from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Sampling, Terms, Then, Tool
+from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Sampling, ServiceHours, Terms, Then, Tool
 from langgraph_signoff.policy.expressions import BadExpression, Expression, compile_expression
+from langgraph_signoff.policy.hours import to_hours
 from langgraph_signoff.policy.index import ANY_TOOL, requirements
 from langgraph_signoff.policy.loading import Path, Source
 from langgraph_signoff.policy.panels import read_panel
@@ -19,6 +22,8 @@ RESERVED_CODES = ("planned", "policy_error", "unlisted_tool")
 
 _OF_AUDITS = (*Sampling.model_fields, "on_flag")
 _OF_REVIEWS = ("use_within", "on_timeout", "max_revisions", "reask")
+
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)  # any will do: hours without a working day have none in years
 
 _NAME = re.compile(r"(?!.*\*\*)[^\s?\[\]{}]+")
 _GROUP = "group:"
@@ -68,8 +73,27 @@ class _Checker:
         for field in ("reviewers", "backup"):
             for number, who in enumerate(getattr(queue, field)):
                 self._check_known(who, (*path, field, number))
+        if queue.hours:
+            self._check_hours(queue.hours, (*path, "hours"))
+        self._check_window(queue, queue, path)
         self._check_panel(queue, path)
         self._check_quorum(Then(then="review", queue=name), path)
+
+    def _check_hours(self, written: ServiceHours, path: Path) -> None:
+        try:
+            hours = to_hours(written)
+            if hours.opens >= hours.closes:
+                self._source.blame((*path, "closes"), "is not after it opens; hours are those of one day")
+            else:
+                hours.after(_SOME_DAY, BusinessSpan.parse("1d"))
+        except ValueError as error:
+            self._source.blame(path, str(error))
+
+    def _check_window(self, terms: Terms, queue: Queue, path: Path) -> None:
+        if isinstance(terms.window, BusinessSpan) and queue.hours is None and "queues" not in self._broken:
+            self._source.blame(
+                (*path, "window"), "counts business time; say under `hours` of its queue when people work"
+            )
 
     def _check_known(self, who: str, path: Path) -> None:
         if "people" in self._broken or self._known(who):
@@ -156,7 +180,9 @@ class _Checker:
         written = self._source.data.get("queues", {})
         if then.queue and then.queue != "default" and isinstance(written, dict) and then.queue not in written:
             self._source.blame((*path, "queue"), f"unknown queue {then.queue}; add it to `queues`")
-        elif then.approvals or then.rejections:
+            return
+        self._check_window(then, self._document.queues.get(then.queue or "default", Queue()), path)
+        if then.approvals or then.rejections:
             self._check_panel(then, path)
             self._check_quorum(then, path)
 

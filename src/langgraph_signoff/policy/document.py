@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,101 +15,33 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema
 
-from langgraph_signoff.durations import Duration
-from langgraph_signoff.policy.panels import MOST_APPROVALS, BadPanel, read_panel
+from langgraph_signoff.policy.fields import (
+    APPROVALS,
+    ELSEWHERE,
+    ON_FLAG,
+    OUTCOMES,
+    SLOTS,
+    AnyWindow,
+    Approvals,
+    Code,
+    Count,
+    Rounds,
+    Share,
+    Silence,
+    Supervision,
+    Text,
+    Window,
+    checked_by,
+    flag_words,
+    for_all_stakes,
+    not_allow,
+    shorthand,
+)
+from langgraph_signoff.policy.hours import read_clock, read_days, read_holiday
 from langgraph_signoff.vocabulary import Json, OnFlag, Risk
 from langgraph_signoff.vocabulary import Part as Involvement
-
-LONGEST_WINDOW = timedelta(days=366)
-OUTCOMES = ("allow", "audit", "review", "deny")
-
-
-def _at_most_a_year(span: timedelta) -> timedelta:
-    if span > LONGEST_WINDOW:
-        raise PydanticCustomError("too_long", "is longer than 366d; nobody waits that long")
-    return span
-
-
-def _refuse(*, value: str, because: str) -> Callable[[object], object]:
-    def check(given: object) -> object:
-        if given != value:
-            raise PydanticCustomError("refused", "{because}", {"because": because})
-        return given
-
-    return check
-
-
-def _not_allow(given: object) -> object:
-    if given == "allow":
-        raise PydanticCustomError("refused", "an unlisted tool is never allowed; write review or deny")
-    return given
-
-
-def _shorthand(given: object, wrap: Callable[[str], object]) -> object:
-    return wrap(given) if isinstance(given, str) and given in OUTCOMES else given
-
-
-def _for_all_stakes(given: object) -> object:
-    if isinstance(given, dict):
-        return given
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
-        raise PydanticCustomError("share", "should be a number from 0 to 1, or one for each of low, medium and high")
-    return dict.fromkeys(Sample.model_fields, given)
-
-
-def _flag_words(given: object) -> object:
-    if given in ("alert", "undo"):
-        return {"undo": given == "undo"}
-    if not isinstance(given, dict) or ("tool" in given) == (given.get("undo") is True):
-        raise PydanticCustomError("refused", "should be alert, undo, or a mapping with a tool and its args")
-    return given
-
-
-_ON_FLAG = {
-    "anyOf": [
-        {"enum": ["alert", "undo"]},
-        {
-            "type": "object",
-            "properties": {"tool": {"type": "string"}, "args": {"type": "object"}},
-            "required": ["tool"],
-            "additionalProperties": False,
-        },
-    ]
-}
-
-
-def _approvals(given: object) -> object:
-    if not isinstance(given, dict):
-        if type(given) is not int or not 1 <= given <= MOST_APPROVALS:
-            raise PydanticCustomError("count", "should be a number from 1 to 100, or say who must approve together")
-        return given
-    try:
-        read_panel(given)
-    except BadPanel as error:
-        raise PydanticCustomError("panel", "{because}", {"because": str(error)}) from error
-    return given
-
-
-_ELSEWHERE = "https://json-schema.org/approvals"  # pydantic follows every reference that is none of the net
-
-Approvals = Annotated[int | dict[str, Json], BeforeValidator(_approvals), WithJsonSchema({"$ref": _ELSEWHERE})]
-Window = Annotated[Duration, AfterValidator(_at_most_a_year)]
-Count = Annotated[int, Field(strict=True, ge=1, le=100)]
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
-Rounds = Annotated[int, Field(strict=True, ge=0, le=100)]
-Text = Annotated[str, Field(min_length=1, max_length=200)]
-Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-Silence = Annotated[
-    Literal["deny"],
-    BeforeValidator(
-        _refuse(value="deny", because="silence is no: on timeout an action is denied; write deny, or leave it out")
-    ),
-]
-
-
-Supervision = Literal["tactical", "strategic", "hybrid"]
 
 
 class Part(BaseModel):
@@ -138,8 +67,8 @@ class Terms(Part):
     """How many people must reject to end it (1)."""
     barred: list[Involvement] | None = Field(default=None, alias="not")
     """Who may not decide: the requester, for whom the agent acts; the author of an edit; a previous_reviser ([requester])."""
-    window: Window | None = None
-    """How long a ticket waits for its decision before it expires (24h)."""
+    window: AnyWindow | None = None
+    """How long a ticket waits for its decision before it expires (24h); `{business: 1d}` counts the hours of its queue."""
     use_within: Window | None = None
     """How long an approval may wait to be used before it lapses (24h)."""
     take_for: Window | None = None
@@ -176,10 +105,25 @@ class Sample(Part):
 class Sampling(Part):
     """Which of the actions that ran are looked at afterwards; what is left out comes from the queue, then from the defaults."""
 
-    sample: Annotated[Sample, BeforeValidator(_for_all_stakes)] | None = None
+    sample: Annotated[Sample, BeforeValidator(for_all_stakes)] | None = None
     """The share that is looked at: a number from 0 to 1, or one for each of the stakes (1)."""
     new_until: Annotated[int, Field(strict=True, ge=0, le=1000)] | None = None
     """How many actions of a tool are all looked at before it is sampled (20)."""
+
+
+class ServiceHours(Part):
+    """When the people of a queue work."""
+
+    zone: Text
+    """The time zone, such as Europe/Berlin."""
+    days: Annotated[Text, checked_by(read_days)] = "mon-fri"
+    """The weekdays, such as mon-fri or mon,wed,fri."""
+    opens: Annotated[Text, checked_by(read_clock)] = "09:00"
+    """When they begin, on the clock there."""
+    closes: Annotated[Text, checked_by(read_clock)] = "17:00"
+    """When they end, on the same day; at most 24:00."""
+    holidays: list[Annotated[Text, checked_by(read_holiday)]] = []
+    """Days off: dates as 2026-12-24, and public holidays of a country or of a part of it, as DE or DE-BY."""
 
 
 class Queue(Terms, Sampling):
@@ -189,6 +133,8 @@ class Queue(Terms, Sampling):
     """Who answers for the queue; needed as soon as `people` are given."""
     reviewers: list[Text] = []
     """Names and `group:NAME`s that may decide; empty means anybody known."""
+    hours: ServiceHours | None = None
+    """When its people work; windows in business time count these hours."""
     backup: list[Text] = []
     """Names and `group:NAME`s that may decide after an escalation; needed as soon as `people` are given."""
 
@@ -206,7 +152,7 @@ class Then(Terms, Sampling):
     """Writes an allowed call into the record."""
     once: StrictBool = False
     """Runs an allowed call at most once, without a person."""
-    on_flag: Annotated[OnFlag, BeforeValidator(_flag_words), WithJsonSchema(_ON_FLAG)] = OnFlag()
+    on_flag: Annotated[OnFlag, BeforeValidator(flag_words), WithJsonSchema(ON_FLAG)] = OnFlag()
     """What the flag of an audit sets off: `alert`, `undo`, or a `tool` with its `args` (alert)."""
 
 
@@ -232,7 +178,7 @@ class Tool(Part):
     """What an error would cost."""
     rules: list[Rule] = []
     """Any matching deny wins, then the first match."""
-    otherwise: Annotated[Otherwise, BeforeValidator(lambda given: _shorthand(given, lambda then: {"then": then}))] = (
+    otherwise: Annotated[Otherwise, BeforeValidator(lambda given: shorthand(given, lambda then: {"then": then}))] = (
         Otherwise(then="review")
     )
     """When no rule matched; left out: review."""
@@ -257,9 +203,7 @@ class Tool(Part):
         return _or_shorthand(handler(core_schema))
 
 
-Entries = dict[
-    Text, Annotated[Tool, BeforeValidator(lambda given: _shorthand(given, lambda then: {"otherwise": then}))]
-]
+Entries = dict[Text, Annotated[Tool, BeforeValidator(lambda given: shorthand(given, lambda then: {"otherwise": then}))]]
 SECTIONS = {"tool": "tools", "node": "nodes", "question": "questions"}
 """Where the policy speaks of each kind of action."""
 
@@ -269,7 +213,7 @@ class Document(Part):
 
     version: Literal[1]
     """The version of this format."""
-    default: Annotated[Literal["review", "deny"], BeforeValidator(_not_allow)] = "review"
+    default: Annotated[Literal["review", "deny"], BeforeValidator(not_allow)] = "review"
     """What happens to a tool that no entry names."""
     people: Annotated[dict[Text, Person] | None, BeforeValidator(lambda given: None if given == "open" else given)] = (
         None
@@ -292,39 +236,13 @@ class Document(Part):
     """Who answers each question, by name or by pattern: written as for a tool, but it is review or deny."""
 
 
-def _one_key(name: str, says: str) -> dict[str, Any]:
-    several = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Slots"}, "description": says}
-    return {"type": "object", "properties": {name: several}, "required": [name], "additionalProperties": False}
-
-
-_MANY = {"type": "integer", "minimum": 1, "maximum": MOST_APPROVALS, "description": "How many people must approve (1)."}
-_NAME = {"type": "string", "minLength": 1}
-_SLOTS = {
-    "anyOf": [
-        {
-            "type": "object",
-            "properties": {
-                "group": {**_NAME, "description": "The group whose members fill this slot."},
-                "people": {"type": "array", "minItems": 1, "items": _NAME, "description": "Who may fill this slot."},
-                "approvals": _MANY,
-            },
-            "oneOf": [{"required": ["group"]}, {"required": ["people"]}],
-            "additionalProperties": False,
-        },
-        _one_key("all", "Each of them must be filled."),
-        _one_key("any", "One of them must be filled."),
-    ],
-}
-_APPROVALS = {"anyOf": [_MANY, {"$ref": "#/$defs/Slots"}, _one_key("then", "Levels, to be filled one after another.")]}
-
-
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the policy file, shorthands and descriptions included."""
     schema = Document.model_json_schema()
     people = schema["properties"]["people"]
     people["anyOf"] = [{"const": "open"}, *(choice for choice in people["anyOf"] if choice.get("type") != "null")]
-    schema["$defs"] |= {"Approvals": _APPROVALS, "Slots": _SLOTS}
-    schema = json.loads(json.dumps(schema).replace(_ELSEWHERE, "#/$defs/Approvals"))
+    schema["$defs"] |= {"Approvals": APPROVALS, "Slots": SLOTS}
+    schema = json.loads(json.dumps(schema).replace(ELSEWHERE, "#/$defs/Approvals"))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

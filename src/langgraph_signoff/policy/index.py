@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 
+from langgraph_signoff.business import BusinessSpan
 from langgraph_signoff.panels import fewest
 from langgraph_signoff.policy.describe import secret_path, settle_describe
 from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Sample, Terms, Then, Tool
@@ -40,6 +41,8 @@ def requirements(queues: Mapping[str, Queue], then: Then) -> Requirements:
         panel = read_panel(stated["approvals"])
         stated |= {"approvals": fewest(panel), "panels": (panel,)}
     stated |= {"owner": queue.owner or "", "backup": tuple(queue.backup)}
+    if isinstance(stated.get("window"), BusinessSpan):
+        stated["business"] = str(stated.pop("window"))
     return Requirements(queue=name, reviewers=(tuple(queue.reviewers),) if queue.reviewers else (), **stated)
 
 

@@ -57,6 +57,7 @@ class Requirements(Word):
     rejections: int = 1
     barred: tuple[Part, ...] = Field(default=("requester",), description="Whose part in it keeps them from deciding.")
     window: Duration = timedelta(hours=24)
+    business: str = Field(default="", description="The window as business time, such as `1d`, where it is written so.")
     use_within: Duration = timedelta(hours=24)
     take_for: Duration = timedelta(minutes=30)
     on_timeout: Literal["deny"] = "deny"
