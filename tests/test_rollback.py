@@ -12,6 +12,7 @@ import pytest
 from langchain_core.tools import tool
 from langgraph.errors import GraphInterrupt
 
+from hotel import Hotel
 from langgraph_signoff import Done, Query, Rollback, Signoff, Standing, Ticket, Undo
 from langgraph_signoff.nodes.rollback import rollback
 from langgraph_signoff.nodes.steps import adrive, drive
@@ -215,3 +216,25 @@ def test_an_async_undo_runs_in_an_async_rollback(desk: Desk) -> None:
     cases = [desk.signoff.desk.case(ticket.id) for ticket in desk.tickets("book")]
     assert len(asyncio.run(adrive(rollback(heart, cases, admit=heart.rule))).undone) == 1
     assert desk.effects == ["book 1", "cancel b-1"]
+
+
+def test_what_was_let_through_and_cut_off_is_left_to_a_person(tmp_path: Path) -> None:
+    hotel = Hotel(tmp_path, [[("ring", {"room": "1"})], [("book", {"room": "2"})], "Booked."])
+    effect = hotel.effect
+
+    def cut_off(text: str) -> None:
+        effect(text)
+        if text.startswith("ring"):
+            raise KeyboardInterrupt
+
+    hotel.effect = cut_off  # type: ignore[method-assign]  # what happens outside
+    with pytest.raises(KeyboardInterrupt):
+        hotel.run()
+    [ticket] = hotel.run("Never mind, book a room").tickets
+    hotel.signoff.reject(ticket, by="ana")
+    hotel.resume()
+    [done] = hotel.rolled
+    assert [(left.tool, left.why) for left in done.left] == [
+        ("ring", "it was let through, and nobody knows whether it happened")
+    ]
+    assert hotel.effects == ["ring 1", "book 2", "cancel b-2"]

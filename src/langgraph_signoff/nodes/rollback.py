@@ -24,9 +24,7 @@ def rollback(heart: Heart, cases: Sequence[Case], *, admit: Admit) -> Steps[Roll
     undone: list[str] = []
     # What is on record for the report alone has nothing to take back, unless its gate says otherwise.
     cases = [case for case in cases if not case.ruling.for_report or _tool(case) in heart.undoings]
-    left = [
-        Left(ticket_id=case.id, tool=_tool(case), why=_WHY[case.standing]) for case in cases if case.standing in _WHY
-    ]
+    left = [Left(ticket_id=case.id, tool=_tool(case), why=why) for case in cases if (why := _unknown(case))]
     ran = yield Io(partial(_newest_first, heart, [case for case in cases if case.standing is Standing.EXECUTED]))
     for place, case in enumerate(ran):
         end = yield from _undo(heart, case, admit)
@@ -58,6 +56,14 @@ _WHY = {
 }
 
 _GOES_ON = (Standing.REJECTED, Standing.RETURNED, Standing.DENIED)
+
+
+def _unknown(case: Case) -> str:
+    """Why nobody can say what a case has left behind; empty if somebody can."""
+    # It has no claim, whose owner could be found dead.
+    if case.ruling.only_records and case.standing is Standing.APPROVED:
+        return "it was let through, and nobody knows whether it happened"
+    return _WHY.get(case.standing, "")
 
 
 def _tool(case: Case) -> str:
