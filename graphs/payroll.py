@@ -26,7 +26,7 @@ class Bank:
     """An account in one SQLite file, made on first use."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "bank.db"
+        self.path = folder / "payroll.db"
         with closing(self._open()) as db, db:
             db.execute("CREATE TABLE IF NOT EXISTS payments (month TEXT, person TEXT, amount REAL)")
 

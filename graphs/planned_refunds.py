@@ -42,7 +42,7 @@ class Shop:
     """Orders, refunds and letters in one SQLite file, made on first use."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "shop.db"
+        self.path = folder / "refunds.db"
         with closing(self._open()) as db, db:
             db.execute(
                 "CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, customer TEXT, price REAL, item TEXT)"

@@ -184,8 +184,10 @@ _SCRIPT: Sequence[Line] = (
 
 
 async def graph() -> CompiledStateGraph[Any, Any, Any, Any]:
-    """What `langgraph.json` names. A server calls it on its event loop, where opening files is forbidden."""
-    return await asyncio.to_thread(build)
+    """What `langgraph.json` names, over the ledger of the server's guard. A server calls it on its event loop, where opening
+    files is forbidden.
+    """
+    return await asyncio.to_thread(lambda: build(signoff=Signoff("signoff.db", policy=POLICY)))
 
 
 def main() -> None:

@@ -207,7 +207,7 @@ class Thread:
 def serving(folder: Path) -> Iterator[Server]:
     """A server of the graphs in `graphs/` and of those in `served/`, with the handlers of the latter."""
     shutil.copytree(HERE / "served", folder, dirs_exist_ok=True, ignore=_LEFT_OUT)
-    graphs = {name: f"./agents.py:{name}" for name in ("whole", "each", "inbox", "nested")}
+    graphs = {name: f"./agents.py:{name}" for name in ("whole", "each", "inbox", "nested", "elsewhere")}
     with serving_examples(folder, graphs=graphs, auth={"path": "./who.py:auth"}, app="./who.py:app") as server:
         yield server
 

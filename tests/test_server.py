@@ -215,8 +215,7 @@ def test_every_graph_of_langgraph_json_is_there(server: Server) -> None:
 
 
 def test_an_answer_to_a_pause_of_another_ledger_is_refused_and_a_knock_is_none(server: Server) -> None:
-    thread = Thread(server, server.client("bob").threads.create()["thread_id"], "crm_export")
-    server.client("bob").runs.wait(thread.id, "crm_export", input=ASK)
+    thread = server.thread([send("elsewhere-1")], graph="elsewhere")
     [id_] = thread.pauses
     for answer in (YES, {id_: YES}):
         status, words = thread.refused(answer, by="ana")
@@ -236,6 +235,10 @@ ASK = {"messages": [{"role": "user", "content": "Please."}]}
         ("planned_refunds", ASK),
         ("release", {"version": "1.1", "changes": ["Faster."]}),
         ("research_report", ASK),
+        ("crm_export", ASK),
+        ("sql_operator", ASK),
+        ("support_agent", ASK),
+        ("website", ASK),
         ("transfer", ASK),
     ],
 )
@@ -248,7 +251,7 @@ def test_an_example_is_decided_by_clients_until_it_ends_and_never_blocks_the_ser
         tasks = server.client("bob").threads.get_state(thread.id)["tasks"]
         for pause in [pause for task in tasks for pause in task["interrupts"]]:
             calls = pause["value"]["action_requests"]
-            thread.resume({pause["id"]: {"decisions": [APPROVE] * len(calls)}}, by=by)
+            thread.resume({pause["id"]: {"decisions": [APPROVE | {"message": "seen"}] * len(calls)}}, by=by)
     assert thread.status == "idle"
     assert {str(ticket.standing) for ticket in thread.tickets} <= {"executed", "denied"}
     assert any(ticket.approved_by for ticket in thread.tickets)

@@ -79,8 +79,8 @@ def next_line(messages: list[BaseMessage]) -> Line:
     return line if isinstance(line, str) else [(name, args) for name, args in line]
 
 
-def make(name: str, *, each: bool = False, **options: Any) -> Any:
-    signoff = Signoff(LEDGER, policy=POLICY, **options)
+def make(name: str, *, each: bool = False, ledger: str = LEDGER, **options: Any) -> Any:
+    signoff = Signoff(ledger, policy=POLICY, **options)
     model = ScriptedModel(next_line)
     builder = StateGraph(MessagesState)
     builder.add_node("agent", lambda state: {"messages": [model.invoke(state["messages"])]})
@@ -119,3 +119,8 @@ async def nested() -> Any:
 async def inbox() -> Any:
     """Pauses as Agent Inbox reads them."""
     return await asyncio.to_thread(make, "inbox", inbox_schema="agent-inbox")
+
+
+async def elsewhere() -> Any:
+    """Its ledger is another than that of the guard."""
+    return await asyncio.to_thread(make, "elsewhere", ledger="elsewhere.db")
