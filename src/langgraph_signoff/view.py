@@ -91,8 +91,9 @@ def _description(case: Case, args: dict[str, Any]) -> str:
 def _waits_for(case: Case) -> tuple[str, ...]:
     if case.standing not in (Standing.PENDING, Standing.UNDER_AUDIT):
         return ()
-    voices = case.voices(case.approvers)
-    return tuple(filter(None, (waiting_text(panel, voices) for panel in case.requirements.panels)))
+    panels = case.requirements.panels
+    voices = case.voices(case.approvers) if panels else []
+    return tuple(filter(None, (waiting_text(panel, voices) for panel in panels)))
 
 
 def _unsaid(case: Case) -> str:
@@ -102,12 +103,13 @@ def _unsaid(case: Case) -> str:
 
 def hush_of(case: Case) -> Hush:
     """What masks the secrets of a case in any text or value."""
-    return _hush(
-        _known_args(case),
-        case.ruling.redact,
-        answers=[decision.answer for decision in case.decisions],
-        schema=case.action.get("answer_schema"),
-    )
+    redact, schema = case.ruling.redact, case.action.get("answer_schema")
+    if not (redact or schema or case.action.get("hidden")):
+        return _NO_SECRETS  # most tickets of a list
+    return _hush(_known_args(case), redact, answers=[decision.answer for decision in case.decisions], schema=schema)
+
+
+_NO_SECRETS = Hush((), ())
 
 
 def secrets_of(case: Case) -> list[Json]:

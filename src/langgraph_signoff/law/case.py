@@ -162,6 +162,8 @@ class Case:
         """Whose approval counts: of this generation, or of the plan that lets it run."""
         if self.ruling.planned:
             return self.ruling.planned.approved_by
+        if not self.decisions:
+            return ()  # as of most tickets of a list
         return tuple(by for by, verdict in self.verdicts().items() if verdict not in _NOT_FOR)
 
     def voices(self, names: Collection[str]) -> list[Voice]:

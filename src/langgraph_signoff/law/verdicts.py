@@ -65,7 +65,7 @@ def decide(case: Case, say: Say, people: People) -> list[Draft]:
             f"this is round {case.rounds}, and the policy gives {case.requirements.max_revisions}; approve or reject it"
         )
     gone = departed(case, people, but=say.by)
-    if say.verdict in (Verdict.APPROVE, Verdict.CONFIRM):
+    if case.requirements.panels and say.verdict in (Verdict.APPROVE, Verdict.CONFIRM):
         must_help(case, say.by, people, [by for by in case.approvers if by not in gone])
     drafts = [_decided(case, say, people, _without(gone))]
     return drafts + alerts(case, drafts)
