@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -131,6 +132,48 @@ def test_what_is_decided_is_in_nobodys_hand() -> None:
             deed()
 
 
+# More time -------------------------------------------------------------------------------------------------------------------
+
+
+def extend(story: Story, by: str, **more: Any) -> Standing:
+    return story.write(*law.extend(story.case, by=by, people=PEOPLE, **{"reason": "he is ill", **more}))
+
+
+@given(st.integers(-3, 3), st.sampled_from([None, timedelta(minutes=20)]))
+def test_more_time_is_given_once_and_is_over_as_the_first_was(seconds: int, span: timedelta | None) -> None:
+    ticket = story(window=timedelta(hours=1))
+    due = ticket.case.due_at + (span or timedelta(hours=1))
+    extend(ticket, "ana", span=span)
+    assert ticket.case.due_at == due
+    with pytest.raises(TicketClosed, match="ana has given"):
+        extend(ticket, "bo")
+    ticket.now = due + timedelta(seconds=seconds)
+    assert ticket.case.standing is (Standing.PENDING if seconds < 0 else Standing.EXPIRED)
+
+
+def test_nobody_gives_time_to_what_has_none_left_or_without_saying_why() -> None:
+    ticket = story(window=timedelta(hours=1))
+    for wrong in ("eda", "cem", "zoe"):
+        with pytest.raises(NotAllowedToDecide):
+            extend(ticket, wrong)
+    for bad in ({"reason": " "}, {"span": timedelta(hours=2)}, {"span": timedelta(0)}):
+        with pytest.raises(IncompleteDecision):
+            extend(ticket, "ana", **bad)
+    ticket.after(hours=1)
+    with pytest.raises(TicketClosed):
+        extend(ticket, "ana")
+
+
+def test_an_edit_gives_no_more_time_than_there_is() -> None:
+    ticket = story(window=timedelta(hours=1))
+    extend(ticket, "ana")
+    due = ticket.case.due_at
+    ticket.revise("bo", {"to": "bob", "amount": 4}, window=timedelta(hours=9), approvals=2, reviewers=FINANCE)
+    assert ticket.case.due_at <= due
+    with pytest.raises(TicketClosed):
+        extend(ticket, "bo")
+
+
 # From the front door ---------------------------------------------------------------------------------------------------------
 
 
@@ -184,3 +227,16 @@ def test_taking_and_assigning_from_a_terminal(tmp_path: Path) -> None:
     assert "assigned to cem by ana" in desk.run("history", ticket.id).out
     assert "put back, by cem" in desk.run("put-back", ticket.id, "--as", "cem").out
     assert "in hand" not in desk.run("list").out
+
+
+def test_more_time_from_a_terminal_and_in_every_list(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    ticket = desk.ticket(window=timedelta(hours=4))
+    assert desk.run("extend", ticket.id, "--as", "ana").code == 2
+    assert desk.run("extend", ticket.id, "--for", "soon", "--as", "ana").code == 2
+    done = desk.run("extend", ticket.id, "--for", "2h", "--reason", "she is on a train", "--as", "ana", "--json")
+    assert desk.signoff.ticket(ticket.id).due_at == ticket.due_at + timedelta(hours=2)  # type: ignore[operator]  # it is due
+    assert done.json["id"] == ticket.id
+    assert "extended by ana until" in desk.run("history", ticket.id).out
+    assert "5h 59m" in desk.run("list").out
+    assert desk.signoff.verify().is_whole

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from langgraph_signoff import law
 from langgraph_signoff.canonical import is_deeper
 from langgraph_signoff.desk import Step
+from langgraph_signoff.durations import parse_duration
 from langgraph_signoff.errors import IncompleteDecision
 from langgraph_signoff.law import Case, Halt, Say, Scope
 from langgraph_signoff.ledger import Draft
@@ -134,6 +136,18 @@ class Decisions(Office):
 
         def step(case: Case) -> list[Draft]:
             return law.assign(case, by=by.strip(), to=to.strip(), reason=reason, people=self._people(case))
+
+        return to_ticket(self.desk.write(self._id(ticket), step))
+
+    def extend(self, ticket: Ticket | str, *, by: str, reason: str, span: timedelta | str | None = None) -> Ticket:
+        """Gives a ticket more time to be decided in, once: as much as it had, or a `span` such as `2h`. The reason is recorded.
+
+        Raises TicketClosed if it has had more already, or waits no more; NotAllowedToDecide for who may not decide it.
+        """
+        more = None if span is None else parse_duration(span)
+
+        def step(case: Case) -> list[Draft]:
+            return law.extend(case, by=by.strip(), reason=reason, people=self._people(case), span=more)
 
         return to_ticket(self.desk.write(self._id(ticket), step))
 

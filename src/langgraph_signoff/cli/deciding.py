@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -13,8 +14,9 @@ from langgraph_signoff.cli.command import DECIDES, ELSEWHERE, Body, command
 from langgraph_signoff.cli.exits import NO, Unusable
 from langgraph_signoff.cli.options import REASON, TICKET
 from langgraph_signoff.cli.shell import Shell, read_json, read_object
+from langgraph_signoff.durations import parse_duration
 from langgraph_signoff.errors import IncompleteDecision
-from langgraph_signoff.render import SHORT_ID, in_hand_text, printable
+from langgraph_signoff.render import SHORT_ID, in_hand_text, printable, time_text
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Ticket
 
 DIGEST = Annotated[
@@ -156,6 +158,25 @@ def assign(
     shell.tell(found, lambda: f"{found.id[:SHORT_ID]}  {in_hand_text(found)}")
 
 
+def extend(
+    shell: Shell,
+    ticket: TICKET,
+    reason: REASON = "",
+    span: Annotated[str | None, typer.Option("--for", metavar="SPAN", help="Less than it had, such as 2h.")] = None,
+) -> None:
+    """Give a ticket more time to be decided in, once: as much as it had. The reason stays on record."""
+    more = _span(span) if span is not None else None
+    found = shell.signoff.extend(ticket, by=shell.by, reason=reason, span=more)
+    shell.tell(found, lambda: f"{found.id[:SHORT_ID]}  due {time_text(found.due_at)}")
+
+
+def _span(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise Unusable(f"--for: {error}") from error
+
+
 def withdraw(shell: Shell, ticket: TICKET, reason: REASON = "") -> None:
     """Abandon a ticket that is not running; the call never runs. A plan ends: from then on its calls are asked about."""
     _tell(shell, shell.signoff.withdraw(ticket, by=shell.by, reason=reason))
@@ -200,7 +221,7 @@ def settle(
     _tell(shell, shell.desk.settle(ticket, answer, by=shell.by, reason=reason, result=gave))
 
 
-_HERE: tuple[Body, ...] = (withdraw, erase, take, put_back, assign)
+_HERE: tuple[Body, ...] = (withdraw, erase, take, put_back, assign, extend)
 """What is said where the ledger is."""
 
 
@@ -209,7 +230,7 @@ def register(app: typer.Typer) -> None:
     bodies: dict[str, Body] = {"approve": approve, "reject": reject, "revise": revise, "answer": answer}
     bodies |= {"confirm": confirm, "flag": flag}
     bodies |= {"comment": comment, "withdraw": withdraw, "settle": settle, "erase": erase}
-    bodies |= {"take": take, "put-back": put_back, "assign": assign}
+    bodies |= {"take": take, "put-back": put_back, "assign": assign, "extend": extend}
     for name, body in bodies.items():
         command(app, name, *DECIDES, *(() if body in _HERE else ELSEWHERE))(body)
 

@@ -66,6 +66,8 @@ def _deed(entry: dict[str, Any]) -> str:
             return f"claimed  attempt {body['attempt']} by process {pid_of(body['owner'])}"
         case "taken":
             return f"taken by {body['by']} until {body['until'][:16].replace('T', ' ')} UTC"
+        case "extended":
+            return f"extended by {body['by']} until {body['until'][:16].replace('T', ' ')} UTC"
         case "assigned":
             return f"assigned to {body['to']} by {body['by']}"
         case "used":

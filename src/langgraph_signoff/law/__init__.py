@@ -4,7 +4,7 @@ from langgraph_signoff.law.audits import Choice, audit_id, choose, draw, entry_o
 from langgraph_signoff.law.case import Case, Claim, Involved
 from langgraph_signoff.law.eligibility import People, reviewers, too_few, why_not
 from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
-from langgraph_signoff.law.handling import assign, put_back, take
+from langgraph_signoff.law.handling import assign, extend, put_back, take
 from langgraph_signoff.law.history import advance, fold, recorded, standing
 from langgraph_signoff.law.plans import (
     PATTERNS,
@@ -71,6 +71,7 @@ __all__ = [
     "entry_of",
     "erase",
     "exactly",
+    "extend",
     "fold",
     "follow_up",
     "halt",

@@ -91,6 +91,7 @@ class Case:
     assignee: str | None = None
     taker: str | None = None
     taken_until: datetime | None = None
+    extended_by: str = ""
     gone: frozenset[str] = frozenset()
     choice: dict[str, Any] = field(default_factory=dict)
     follow_up: FollowUp | None = None

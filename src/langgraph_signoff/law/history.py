@@ -267,6 +267,10 @@ def _assigned(case: Case, entry: Entry) -> None:
     case.assignee, case.taker, case.taken_until = entry.body["to"], None, None
 
 
+def _extended(case: Case, entry: Entry) -> None:
+    case.due_at, case.extended_by = moment(entry.body["until"]), entry.body["by"]
+
+
 def _used(case: Case, entry: Entry) -> None:
     case.uses.append(Use(step=entry.body["step"], ticket=entry.body["ticket"], at=case.at))
 
@@ -313,6 +317,7 @@ _STEPS: dict[str, Callable[[Case, Entry], None]] = {
     "taken": _taken,
     "put_back": _put_back,
     "assigned": _assigned,
+    "extended": _extended,
     "used": _used,
     "ended": _plan_ended,
     "erased": _erased,
