@@ -54,6 +54,7 @@ class Desk:
 
     def __init__(self, ledger: Ledger, *, clock: Clock = utc_now) -> None:
         self.ledger, self.clock = ledger, clock
+        self._halts: tuple[int, law.Halts] = (0, law.halts([]))
 
     def case(self, ticket_id: str) -> Case:
         """A ticket as it stands now. Raises UnknownTicket."""
@@ -183,6 +184,15 @@ class Desk:
         """What is halted now."""
         with _readable(law.HALTS):
             return law.halts(self.ledger.history(law.HALTS))
+
+    def glance(self, ids: Sequence[str]) -> tuple[dict[str, Row], law.Halts]:
+        """The rows of these tickets, and what is halted, in one look at the ledger."""
+        rows, end = self.ledger.rows_and_end(ids, law.HALTS)
+        known, halts = self._halts
+        if known != end:
+            halts = self.halts()
+            self._halts = end, halts
+        return rows, halts
 
     def write_halt(self, step: Callable[[law.Halts], Draft]) -> law.Halts:
         """Adds what `step` makes of the halts that hold; what holds then."""

@@ -76,6 +76,9 @@ class Ledger(Protocol):
     def rows(self, ids: Sequence[str]) -> dict[str, Row]:
         """The rows of these tickets, by id."""
 
+    def rows_and_end(self, ids: Sequence[str], stream: str) -> tuple[dict[str, Row], int]:
+        """The rows of these tickets by id, and the number of a stream's last entry (0 if it has none), in one look."""
+
     def find(self, query: Query) -> list[Row]:
         """The rows that a query describes."""
 

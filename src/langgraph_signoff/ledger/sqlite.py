@@ -67,6 +67,11 @@ COUNT_AUDITED = (
 READ_SECRET = "SELECT value FROM secrets WHERE name = 'audits'"
 ADD_SECRET = "INSERT OR IGNORE INTO secrets (name, value) VALUES ('audits', ?)"
 READ_ROWS = f"SELECT {_ROW} FROM standings WHERE id IN (SELECT value FROM json_each(?))"
+_FEW = 8
+READ_ROWS_AND_END = f"""
+    SELECT (SELECT coalesce(max(seq), 0) FROM entries WHERE stream = ?), {_ROW}
+    FROM (SELECT 1) LEFT JOIN standings ON id IN {{ids}}
+"""
 READ_ALL_ROWS = f"SELECT {_ROW} FROM standings WHERE id > ? ORDER BY id LIMIT 1000"
 REPLACE_ROW = f"INSERT OR REPLACE INTO standings ({_ROW}) VALUES ({', '.join('?' * len(fields(Row)))})"
 ERASE = "UPDATE contents SET salt = NULL, data = NULL WHERE data IS NOT NULL AND hash IN (SELECT contents_hash FROM entries WHERE stream = ?)"
@@ -129,6 +134,15 @@ class SqliteLedger:
     def rows(self, ids: Sequence[str]) -> dict[str, Row]:
         """The rows of these tickets, by id."""
         return {row[0]: _row(row) for row in self._read(READ_ROWS, (json.dumps(list(ids)),))}
+
+    def rows_and_end(self, ids: Sequence[str], stream: str) -> tuple[dict[str, Row], int]:
+        """The rows of these tickets by id, and the number of a stream's last entry."""
+        # For a call or a few, which is most of them, values are cheaper than a table of them.
+        few = len(ids) <= _FEW
+        among = f"({', '.join('?' * len(ids))})" if few else "(SELECT value FROM json_each(?))"
+        given = ids if few else [json.dumps(list(ids))]
+        found = self._read(READ_ROWS_AND_END.format(ids=among), (stream, *given))
+        return {row[1]: _row(row[1:]) for row in found if row[1] is not None}, found[0][0]
 
     def find(self, query: Query) -> list[Row]:
         """The rows that a query describes, most urgent first."""
@@ -264,8 +278,12 @@ class SqliteLedger:
             self._db = None
 
     def _read(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        with self._lock, self._errors():
-            return self._connection().execute(statement, values).fetchall()
+        # On the way of every call: a context manager for the errors would cost more than some of the statements.
+        try:
+            with self._lock:
+                return (self._db or self._connection()).execute(statement, values).fetchall()
+        except FAILURES as error:
+            raise translate(error, self.path) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

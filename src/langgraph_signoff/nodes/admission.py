@@ -95,7 +95,10 @@ class Admission:
 
     def _look(self, calls: Sequence[Call]) -> dict[str, Ruling | None]:
         named = [call.id for call in calls if not call.trouble]
-        rows = self.desk.ledger.rows(named) if named else {}
+        looked_at = time.monotonic()
+        rows, halts = self.desk.glance(named)
+        for call in calls:
+            call.halts, call.looked_at = halts, looked_at
         return {id_: None if row.reviewed else self.desk.case(id_).ruling for id_, row in rows.items()}
 
     def _rule(self, call: Call, history: Counts) -> Ruling:
@@ -176,10 +179,11 @@ class Admission:
     def _halted(self, calls: Sequence[Call]) -> Ask | None:
         # What needs a claim is held back there, at the moment it would start. Of an answer nothing runs but who waits for it.
         free = [call for call in calls if call.starts_unclaimed or call.is_question]
-        for call in free:
-            call.looked_at = time.monotonic()
-        halts = self.desk.halts() if free else None
-        held = [(call, halt) for call in free if halts and (halt := halts.on(call.action.thread_id, call.action.tool))]
+        if any(not call.has_fresh_look for call in free):
+            looked_at, halts = time.monotonic(), self.desk.halts()
+            for call in free:
+                call.halts, call.looked_at = halts, looked_at
+        held = [(call, halt) for call in free if call.halts and (halt := call.halts.on(*_where(call)))]
         return self._wait_for_release([call.action.tool for call, _ in held], [], *held[0]) if held else None
 
     def _ask(self, cases: Sequence[Case]) -> Ask:
@@ -197,6 +201,10 @@ class Admission:
         pending = [id_ for id_, row in rows.items() if row.standing == Standing.PENDING]
         cases = [self.desk.case(call.id) for call in calls if call.id in pending]
         return [case for case in cases if case.standing is Standing.PENDING]
+
+
+def _where(call: Call) -> tuple[str, str]:
+    return call.action.thread_id, call.action.tool
 
 
 def _denial(ruling: Ruling, reason_code: str) -> Ruling:

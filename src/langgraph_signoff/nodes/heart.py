@@ -37,7 +37,6 @@ from langgraph_signoff.vocabulary import (
 
 CURRENT: ContextVar[CurrentAction | None] = ContextVar("signoff_current_action", default=None)
 
-_FRESH = 0.05  # seconds for which a look at the halts is good enough to start what needs no claim
 
 BEGUN = (Standing.RUNNING, Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT)
 
@@ -82,7 +81,7 @@ class Heart(Admission):
         """
         if call.ruling is None and not call.known:
             yield from self.admit([call])
-        if call.starts_unclaimed and time.monotonic() - call.looked_at > _FRESH:
+        if call.starts_unclaimed and not call.has_fresh_look:
             # It has waited for its turn behind other calls, or a wrapper tries it again.
             yield from self.hold([call])
         if call.is_free:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from langgraph_signoff.errors import Unidentified
+from langgraph_signoff.law import Halts
 from langgraph_signoff.nodes.internals import ends_unsaved, has_checkpointer
 from langgraph_signoff.nodes.schema import ToolSchema
 from langgraph_signoff.vocabulary import Action, Json, Ruling
@@ -24,6 +26,9 @@ TAG = "signoff"
 
 Requester = Callable[[Runtime[Any]], str | None]
 """Whom the agent acts for, from a trusted source: the run's context, or the server's authenticated user."""
+
+
+_FRESH = 0.05  # seconds for which a look at the halts is good enough to start what needs no claim
 
 
 @dataclass(slots=True)
@@ -46,6 +51,7 @@ class Call:
     adjust: Callable[[Ruling], Ruling] | None = None
     doubted: bool = False
     looked_at: float = -math.inf
+    halts: Halts | None = None
 
     @property
     def is_question(self) -> bool:
@@ -56,6 +62,11 @@ class Call:
     def is_free(self) -> bool:
         """Whether the policy lets it run with nothing written, and nothing was."""
         return not self.known and self.ruling is not None and not self.ruling.needs_record
+
+    @property
+    def has_fresh_look(self) -> bool:
+        """Whether somebody has looked at the halts so lately that it may start on that."""
+        return time.monotonic() - self.looked_at <= _FRESH
 
     @property
     def starts_unclaimed(self) -> bool:
