@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import ensure_config
 from langgraph.config import get_config
 from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt
@@ -77,7 +76,10 @@ class Hear:
 
     def run(self) -> None:
         """Takes it. What is left over from a run before goes too: it was a knock, or has been given to its question."""
-        config = ensure_config()  # a node may be called by itself, outside of a graph
+        try:
+            config = get_config()
+        except RuntimeError:  # a node may be called by itself, outside of a graph
+            return
         configurable = config.get("configurable", {})
         is_left_over = internals.is_answered_by_id(configurable)
         if is_left_over or (internals.is_unheard(configurable) and self._came_for_us(config)):
