@@ -17,6 +17,7 @@ from langgraph_signoff import Policy, PolicyError, Signoff, Standing
 from langgraph_signoff.business import BusinessSpan, Hours
 from langgraph_signoff.law import stricter
 from langgraph_signoff.policy.hours import read_clock, read_days
+from langgraph_signoff.records import Opening
 from langgraph_signoff.vocabulary import Requirements
 from support import Clock, agent, opening
 
@@ -223,6 +224,18 @@ def test_hours_that_nobody_can_keep_are_a_load_error(old: str, new: str, problem
 def test_a_rule_that_counts_business_time_needs_the_hours_of_its_queue() -> None:
     with pytest.raises(PolicyError, match=r"tools\.send\.otherwise\.window: counts business time"):
         Policy(tools={"send": {"otherwise": {"then": "review", "window": {"business": "4h"}}}})
+
+
+def test_more_time_is_business_time_too_and_ends_on_the_second(tmp_path: Path) -> None:
+    clock = Clock(datetime(2026, 11, 27, 14, 0, 0, 600_000, tzinfo=UTC))  # a Friday
+    policy = Policy.parse(OFFICE)
+    with closing(Signoff(tmp_path / "s.db", policy=policy, clock=clock)) as signoff:
+        action = opening(tool="send").action
+        ruling = policy.rule(action, now=clock.now)
+        signoff.desk.open([Opening("a" * 32, action, ruling)], policy=(policy.version, policy.document))
+        assert str(signoff.ticket("a" * 32).due_at)[:19] == "2026-11-30 14:00:00"
+        later = signoff.extend("a" * 32, by="ana", reason="he is ill")
+        assert str(later.due_at)[:19] == "2026-12-01 14:00:00"
 
 
 def test_the_schema_for_editors_knows_business_time() -> None:

@@ -136,7 +136,8 @@ def test_what_is_decided_is_in_nobodys_hand() -> None:
 
 
 def extend(story: Story, by: str, **more: Any) -> Standing:
-    return story.write(*law.extend(story.case, by=by, people=PEOPLE, **{"reason": "he is ill", **more}))
+    most = story.case.due_at + story.case.requirements.window
+    return story.write(*law.extend(story.case, by=by, people=PEOPLE, most=most, **{"reason": "he is ill", **more}))
 
 
 @given(st.integers(-3, 3), st.sampled_from([None, timedelta(minutes=20)]))

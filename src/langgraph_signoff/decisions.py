@@ -147,7 +147,9 @@ class Decisions(Office):
         more = None if span is None else parse_duration(span)
 
         def step(case: Case) -> list[Draft]:
-            return law.extend(case, by=by.strip(), reason=reason, people=self._people(case), span=more)
+            policy = self._policy_for(case)
+            most = policy.due(case.requirements, case.due_at)
+            return law.extend(case, by=by.strip(), reason=reason, people=policy.people, most=most, span=more)
 
         return to_ticket(self.desk.write(self._id(ticket), step))
 

@@ -125,7 +125,7 @@ async def _is_async(graph: Graph, thread: str) -> bool:
         await graph.checkpointer.aget_tuple(  # type: ignore[union-attr]  # `_wake` has seen that there is one
             {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
         )
-    except NotImplementedError:
+    except NotImplementedError:  # so says a saver of LangGraph that has no async form
         return False
     return True
 

@@ -70,7 +70,7 @@ def _stance(case: Case, by: str, people: People, agreed: Sequence[Voice]) -> tup
 
 def _because(requirements: Requirements, voice: Voice) -> str:
     """Which of the names that the policy asks for are theirs."""
-    asked = [*requirements.reviewers, *((name for name in named(panel)) for panel in requirements.panels)]
+    asked = [*requirements.reviewers, *map(named, requirements.panels)]
     own = dict.fromkeys(name for clause in asked for name in clause if voice.fits([name]))
     return f"is {' and '.join(own)}" if own else "anybody known may"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from langgraph_signoff.durations import format_duration
 from langgraph_signoff.entries import Draft, stamp
 from langgraph_signoff.errors import IncompleteDecision, NotAllowedToDecide, TicketClosed, TicketTaken
 from langgraph_signoff.law.case import Case
@@ -54,8 +53,10 @@ def assign(case: Case, *, by: str, to: str, reason: str, people: People) -> list
     return [Draft("assigned", {"by": by, "to": to}, {"reason": reason} if reason else {})]
 
 
-def extend(case: Case, *, by: str, reason: str, people: People, span: timedelta | None = None) -> list[Draft]:
-    """Gives a ticket more time to be decided in: once, as much as it had, or less. Raises TicketClosed if it has been given."""
+def extend(
+    case: Case, *, by: str, reason: str, people: People, most: datetime, span: timedelta | None = None
+) -> list[Draft]:
+    """Gives a ticket more time to be decided in: once, until `most` at the latest. Raises TicketClosed if it has been given."""
     if case.standing not in (Standing.PENDING, Standing.UNDER_AUDIT):
         raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}; no time of its is running out")
     _may(case, by, people)
@@ -63,10 +64,10 @@ def extend(case: Case, *, by: str, reason: str, people: People, span: timedelta 
         raise IncompleteDecision("more time takes a reason, which stays on record")
     if case.extended_by:
         raise TicketClosed(f"{case.extended_by} has given ticket {case.id[:12]} more time already; there is no more")
-    window = case.requirements.window
-    if span is not None and not timedelta(0) < span <= window:
-        raise IncompleteDecision(f"it can have up to {format_duration(window)} more, as long as it had at first")
-    return [Draft("extended", {"by": by, "until": stamp(case.due_at + (span or window))}, {"reason": reason})]
+    end = most if span is None else case.due_at + span
+    if not case.due_at < end <= most:
+        raise IncompleteDecision(f"it can have time until {stamp(most)[:16]} UTC, as much as it had at first")
+    return [Draft("extended", {"by": by, "until": stamp(end)}, {"reason": reason})]
 
 
 def until(case: Case) -> datetime:

@@ -67,7 +67,7 @@ COUNT_AUDITED = (
 READ_SECRET = "SELECT value FROM secrets WHERE name = 'audits'"
 ADD_SECRET = "INSERT OR IGNORE INTO secrets (name, value) VALUES ('audits', ?)"
 READ_ROWS = f"SELECT {_ROW} FROM standings WHERE id IN (SELECT value FROM json_each(?))"
-_FEW = 8
+_FEW = 8  # ids that are given as values; more come as one JSON list
 READ_ROWS_AND_END = f"""
     SELECT (SELECT coalesce(max(seq), 0) FROM entries WHERE stream = ?), {_ROW}
     FROM (SELECT 1) LEFT JOIN standings ON id IN {{ids}}

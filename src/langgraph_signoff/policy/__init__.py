@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -109,10 +110,18 @@ class Policy:
         needs = ruling.requirements
         if not needs.business or ruling.mode == "deny":
             return ruling
+        # It is kept in whole seconds: what ends at five would end just before.
+        window = timedelta(seconds=math.ceil((self.due(needs, now) - now).total_seconds()))
+        return ruling.model_copy(update={"requirements": needs.model_copy(update={"window": window})})
+
+    def due(self, requirements: Requirements, start: datetime) -> datetime:
+        """When a window of theirs is over that begins at `start`, in the hours of their queue if it counts business time."""
+        hours = self._hours.get(requirements.queue)
+        if not requirements.business or hours is None:
+            return start + requirements.window
         from langgraph_signoff.business import BusinessSpan
 
-        due = self._hours[needs.queue].after(now, BusinessSpan.parse(needs.business))
-        return ruling.model_copy(update={"requirements": needs.model_copy(update={"window": due - now})})
+        return hours.after(start, BusinessSpan.parse(requirements.business))
 
     def needs_history(self, action: Action) -> bool:
         """Whether the rules that apply to this action read `history`."""

@@ -86,7 +86,7 @@ def _calendar(place: str) -> Container[date]:
     country, _, part = place.partition("-")
     try:
         return country_holidays(country, subdiv=part or None)  # it knows each year as it is asked
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # so says `holidays` of a place that it does not know
         raise ValueError(
             f"unknown holiday calendar {place}; write a country as DE, or a part of it as DE-BY"
         ) from error
