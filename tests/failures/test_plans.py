@@ -101,7 +101,10 @@ def test_calls_of_one_message_in_the_order_of_the_plan_run_one_after_the_other(w
 
 
 def test_calls_of_one_message_in_another_order_ask_for_what_comes_too_early(world: World) -> None:
-    run = approved(world, plan(BOB, EVE), [TO_EVE, TO_BOB], "ok")
+    def wait_for_eve(to: str) -> None:
+        until(lambda: any(ticket.args.get("to") == "eve" for ticket in world.tickets()))
+
+    run = approved(world, plan(BOB, EVE), [TO_EVE, TO_BOB], "ok", tools=[slow(world, wait_for_eve)])
     assert [ticket.args["to"] for ticket in run.tickets] == ["eve"]
     assert "send eve 5.0" not in world.effects
     assert world.approve_all().status == "completed"
