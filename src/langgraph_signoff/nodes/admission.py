@@ -52,8 +52,12 @@ class Admission:
 
     def hold(self, calls: Sequence[Call]) -> Steps[None]:
         """Waits for a release if any of these calls would start without a claim, and is halted."""
-        if stopped := (yield Io(partial(self._halted, calls))):
-            yield stopped
+        # What needs a claim is held back there, at the moment it would start. Of an answer nothing runs but who waits for it.
+        free = [call for call in calls if call.starts_unclaimed or call.is_question]
+        if not all(call.is_seen_unhalted for call in free):
+            stopped = yield Io(partial(self._halted, free))
+            if stopped:
+                yield stopped
 
     def rule(self, calls: Sequence[Call]) -> Steps[None]:
         """Gives each call its ruling: the one on record, or the policy's, which is put on record if it needs to be."""
@@ -176,9 +180,7 @@ class Admission:
             revisers=before.revisers,
         )
 
-    def _halted(self, calls: Sequence[Call]) -> Ask | None:
-        # What needs a claim is held back there, at the moment it would start. Of an answer nothing runs but who waits for it.
-        free = [call for call in calls if call.starts_unclaimed or call.is_question]
+    def _halted(self, free: Sequence[Call]) -> Ask | None:
         if any(not call.has_fresh_look for call in free):
             looked_at, halts = time.monotonic(), self.desk.halts()
             for call in free:

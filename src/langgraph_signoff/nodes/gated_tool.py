@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
@@ -262,11 +261,16 @@ def _is_async(tool: BaseTool) -> bool:
     return type(tool)._arun is not BaseTool._arun
 
 
-@contextmanager
-def passing(passage: Passage) -> Iterator[None]:
+class passing:  # used like a function
     """What a gated tool finds when it is run within."""
-    token = PASSAGE.set(passage)
-    try:
-        yield
-    finally:
-        PASSAGE.reset(token)
+
+    __slots__ = ("_passage", "_token")
+
+    def __init__(self, passage: Passage) -> None:
+        self._passage = passage
+
+    def __enter__(self) -> None:
+        self._token = PASSAGE.set(self._passage)
+
+    def __exit__(self, *error: object) -> None:
+        PASSAGE.reset(self._token)

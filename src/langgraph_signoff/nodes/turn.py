@@ -69,6 +69,11 @@ class Call:
         return time.monotonic() - self.looked_at <= _FRESH
 
     @property
+    def is_seen_unhalted(self) -> bool:
+        """Whether somebody has just seen that nothing at all is halted."""
+        return self.halts is not None and not self.halts.active and self.has_fresh_look
+
+    @property
     def starts_unclaimed(self) -> bool:
         """Whether nothing but a look at the halts stands before its start."""
         return self.is_free or (self.ruling is not None and self.ruling.only_records)
@@ -91,16 +96,24 @@ class Scene:
 
     def call(self, proposed: ToolCall, index: int, tool: str, schema: ToolSchema) -> Call:
         """The call at `index` of the message. Raises what the tool's schema raises if it refuses the arguments."""
-        return self._call(proposed, index, tool, schema, schema.parse(schema.proposed(proposed["args"])))
+        args = schema.proposed(proposed["args"])
+        return self._call(proposed, index, tool, schema, args, schema.parse(args))
 
     def refused(self, proposed: ToolCall, index: int, tool: str, schema: ToolSchema) -> Call:
         """The call at `index` of the message whose arguments the tool's schema refuses."""
-        call = self._call(proposed, index, tool, schema, {})
+        call = self._call(proposed, index, tool, schema, schema.proposed(proposed["args"]), {})
         call.is_refused = True
         return call
 
-    def _call(self, proposed: ToolCall, index: int, tool: str, schema: ToolSchema, parsed: dict[str, Json]) -> Call:
-        args = schema.proposed(proposed["args"])
+    def _call(
+        self,
+        proposed: ToolCall,
+        index: int,
+        tool: str,
+        schema: ToolSchema,
+        args: dict[str, Json],
+        parsed: dict[str, Json],
+    ) -> Call:
         hash_ = schema.digest(tool, args)
         message_id = (self.message.id if self.message else None) or ""
         call_id = proposed["id"] or ""
