@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph_signoff import Action, Audit, Policy, Requirements, Ruling, Signoff, Ticket
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.law import audit_id
-from langgraph_signoff.ledger import Draft
+from langgraph_signoff.ledger import Draft, sqlite_file
 from langgraph_signoff.records import Opening
 from langgraph_signoff.testing import ScriptedModel
 
@@ -82,6 +82,21 @@ def open_audit(signoff: Signoff, args: dict[str, Any] | None = None, **more: Any
     action = open_ticket(signoff, args, **(about | more))
     signoff.desk.write(action.id, lambda _: [Draft("executed", {"attempt": 1}, {"rendering": "sent"})])
     return signoff.ticket(audit_id(action.id))
+
+
+def as_of_version(path: Path, version: int) -> None:
+    """Makes of a ledger the file that an earlier version of its schema would have left."""
+    newer = path.with_suffix(".newer")
+    path.rename(newer)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for script in sqlite_file.migrations()[:version]:
+            db.executescript(script)
+        db.execute("ATTACH ? AS newer", (str(newer),))
+        for (table,) in db.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+            columns = ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})"))
+            db.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newer.{table}")
+        db.execute(f"PRAGMA user_version = {version}")
+        db.execute(f"PRAGMA application_id = {sqlite_file.APPLICATION_ID}")
 
 
 @contextmanager

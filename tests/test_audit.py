@@ -150,8 +150,8 @@ FORGERIES: dict[str, list[str]] = {
     "a standing changed": ["UPDATE standings SET standing = 'pending' WHERE standing = 'rejected'"],
     "a due time changed": ["UPDATE standings SET priority = 9 WHERE standing = 'executed'"],
     "a standing removed": ["DELETE FROM standings WHERE standing = 'rejected'"],
-    "a standing added": ["INSERT INTO standings SELECT 'f' || substr(id, 2), thread_id, standing, queue, priority, due_at, opened_at, "
-                         "tool, graph, reason_code, seq, digest, turn, message_id, previous, round, reviewed, told, audited FROM standings LIMIT 1"],
+    "a standing added": ["CREATE TEMP TABLE forged AS SELECT * FROM standings LIMIT 1", "UPDATE forged SET id = 'f' || substr(id, 2)",
+                         "INSERT INTO standings SELECT * FROM forged"],
     "a policy changed": ["UPDATE policies SET document = document || ' '"],
     "a policy removed": ["DELETE FROM policies"],
     "a seal changed": ["UPDATE entries SET body = replace(body, 'upto', 'upon') WHERE kind = 'sealed'"],

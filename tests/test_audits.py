@@ -37,7 +37,7 @@ from langgraph_signoff.law import Choice
 from langgraph_signoff.ledger import Draft, link, open_ledger
 from langgraph_signoff.policy.quoting import quote
 from langgraph_signoff.vocabulary import AUDITS
-from support import NOW, Clock, agent, open_audit, open_ticket, opening
+from support import NOW, Clock, agent, as_of_version, open_audit, open_ticket, opening
 from test_policy import ruled
 
 POLICY = """
@@ -254,14 +254,7 @@ def test_every_ledger_has_a_secret_of_its_own_that_never_changes(tmp_path: Path)
 def test_a_ledger_from_before_there_were_audits_is_taken_on(path: Path) -> None:
     with closing(Signoff(path, policy=Policy())) as signoff:
         ticket = open_ticket(signoff)
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("DROP TABLE secrets")
-        for (index,) in db.execute(
-            "SELECT name FROM sqlite_master WHERE sql LIKE '%audit%' OR sql LIKE '%flagged%'"
-        ).fetchall():
-            db.execute(f"DROP INDEX IF EXISTS {index}") if index != "standings" else None
-        db.execute("ALTER TABLE standings DROP COLUMN audited")
-        db.execute("PRAGMA user_version = 1")
+    as_of_version(path, 1)
     with closing(Signoff(path, policy=Policy())) as signoff:
         assert signoff.ticket(ticket.id).standing is Standing.PENDING
         assert open_audit(signoff).standing is Standing.UNDER_AUDIT

@@ -117,7 +117,12 @@ def test_pages_follow_each_other_without_a_gap(
     with closing(open_ledger(str(tmp_path_factory.mktemp("pages") / "l.db"))) as ledger:
         due = [stamp(NOW + timedelta(hours=n)) for n in range(3)]
         rows = [
-            row(f"{n:02}", priority=priority, due_at=None if hour is None else due[hour], queue=queue)
+            row(
+                f"{n:02}",
+                priority=priority,
+                queue=queue,
+                **dict.fromkeys(("due_at", "next_at"), None if hour is None else due[hour]),
+            )
             for n, (priority, hour, queue) in enumerate(made)
         ]
         ledger.append([], rows)
@@ -125,7 +130,7 @@ def test_pages_follow_each_other_without_a_gap(
             expected = sorted((r for r in rows if r.due_at), key=lambda r: (r.due_at, r.id))
         else:
             expected = sorted(rows, key=lambda r: (-r.priority, r.due_at or "", r.id))
-        query, found = Query(limit=limit, due_before=due[-1] if by_due else None), list[Row]()
+        query, found = Query(limit=limit, next_before=due[-1] if by_due else None), list[Row]()
         while page := ledger.find(query):
             assert len(page) <= limit
             found += page
@@ -136,8 +141,8 @@ def test_pages_follow_each_other_without_a_gap(
 def test_a_query_takes_every_condition_together(ledger: Ledger) -> None:
     hour = [stamp(NOW + timedelta(hours=n)) for n in range(4)]
     ledger.append([], [
-        row("a", due_at=hour[1]), row("b", due_at=hour[2], queue="q"), row("c", due_at=hour[3], tool="drop"),
-        row("d", due_at=None, standing="executed", thread_id="u"), row("e", due_at=hour[0], standing="in_doubt", reviewed=False),
+        row("a", due_at=hour[1], next_at=hour[1]), row("b", due_at=hour[2], queue="q"), row("c", due_at=hour[3], tool="drop"),
+        row("d", due_at=None, standing="executed", thread_id="u"), row("e", due_at=hour[0], next_at=hour[0], standing="in_doubt", reviewed=False),
     ])  # fmt: skip
     assert pressing(ledger) == ["d", "e", "a", "b", "c"]
     assert pressing(ledger, standings=("pending",)) == ["a", "b", "c"]
@@ -146,7 +151,7 @@ def test_a_query_takes_every_condition_together(ledger: Ledger) -> None:
     assert pressing(ledger, tool="drop", standings=("pending",)) == ["c"]
     assert pressing(ledger, thread_id="u") == ["d"]
     assert pressing(ledger, reviewed=False) == ["e"]
-    assert pressing(ledger, due_before=hour[1]) == ["e", "a"]
+    assert pressing(ledger, next_before=hour[1]) == ["e", "a"]
     assert pressing(ledger, due_after=hour[1]) == ["b", "c"]
 
 
@@ -249,9 +254,9 @@ def test_an_end_is_written_once_and_an_odd_row_stops_nobody(ledger: Ledger) -> N
     made = [opening(window=timedelta(minutes=n + 1)) for n in range(5)]
     desk.open(made, policy=("v", "d"))
     lying = made[4].id
-    ledger.append([], [replace(ledger.rows([lying])[lying], due_at=stamp(NOW))])
+    ledger.append([], [replace(ledger.rows([lying])[lying], next_at=stamp(NOW))])
     clock.advance(minutes=2, seconds=30)
-    assert desk.expire()[:2] == [made[4].action.thread_id, made[0].action.thread_id]
+    assert desk.expire() == [made[0].action.thread_id, made[1].action.thread_id]
     assert [desk.case(one.id).standing for one in made] == ["expired", "expired", "pending", "pending", "pending"]
     assert [len(ledger.history(one.id)) for one in made] == [2, 2, 1, 1, 1]
 
@@ -282,7 +287,7 @@ def test_an_older_file_is_migrated_and_a_newer_one_refused(path: Path, monkeypat
         later.setattr(
             backend,
             "migrations",
-            lambda: [*now, "ALTER TABLE leases ADD COLUMN note TEXT;\n", "DROP INDEX standings_due;\n"],
+            lambda: [*now, "ALTER TABLE leases ADD COLUMN note TEXT;\n", "DROP INDEX standings_next;\n"],
         )
         with closing(open_ledger(str(path))) as ledger:
             assert len(ledger.history("s")) == 1

@@ -23,7 +23,7 @@ T = TypeVar("T")
 _MOST_READS = 100  # how often one call reads again when others keep writing first
 
 _PROPOSED = set(Standing) - set(AUDITS)
-_TALK = {"ended", "taken", "put_back", "assigned", "extended"}
+_TALK = {"ended", "taken", "put_back", "assigned", "extended", "reminded", "escalated"}
 _RAN = {Standing.RUNNING, Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT}
 _UNAWAITED: tuple[Kind, ...] = ("audit", "plan")  # whose end lets no thread go on
 _REFUSED = {
@@ -213,17 +213,18 @@ class Desk:
         self.ledger.append([], wakes=[Wake(thread_id, f"{law.HALTS} {at}", at)])
 
     def expire(self) -> list[str]:
-        """Writes down every end that silence has brought by now; the threads to wake, each once. Idempotent.
+        """Writes down what the clock has brought by now: reminders, escalations, ends. Idempotent; the threads to wake, each once.
 
         A ticket that cannot be read keeps no other from its end: LedgerCorrupt is raised after all of them.
         """
         threads: dict[str, None] = {}
         damage: LedgerCorrupt | None = None
-        query = Query(due_before=stamp(self.clock()), limit=500)
+        query = Query(next_before=stamp(self.clock()), limit=500)
         while rows := self.ledger.find(query):
             for row in rows:
                 try:
-                    if self.write(row.id, _nothing).kind not in _UNAWAITED:
+                    case = self.write(row.id, _nothing)
+                    if case.kind not in _UNAWAITED and case.standing is not Standing.PENDING:
                         threads[row.thread_id] = None
                 except LedgerCorrupt as error:
                     damage = damage or error

@@ -62,7 +62,8 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Where a ticket stands, for lists. `due_at` is when silence changes that, None if it never does.
+    """Where a ticket stands, for lists. `due_at` is when silence changes that, None if it never does; `next_at`, when the clock
+    next adds anything to it.
 
     `told`: whether what came of it has been said where somebody waits for it. `audited`: of an audit, the policy's entry.
     """
@@ -86,6 +87,7 @@ class Row:
     reviewed: bool
     told: bool
     audited: str = ""
+    next_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from langgraph_signoff import law
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Draft, Row, stamp
-from langgraph_signoff.vocabulary import Action, Ruling
+from langgraph_signoff.vocabulary import Action, Ruling, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def to_draft(opening: Opening) -> Draft:
 def to_row(case: Case) -> Row:
     """Where a case stands, for lists: derived from the history alone, so that it can be rebuilt."""
     opening, action = case.opening, case.action
-    due = case.expires_at
+    due, next_at = case.expires_at, law.next_at(case)
     return Row(
         id=case.id,
         thread_id=opening["thread_id"],
@@ -77,6 +77,11 @@ def to_row(case: Case) -> Row:
         previous=case.previous,
         round=case.rounds,
         reviewed=case.ruling.mode == "review",
-        told=case.told_unknown or case.follow_up is not None,
+        told=case.told_unknown or case.follow_up is not None or _needs_nothing_more(case),
         audited=law.entry_of(case.ruling.rule) if case.kind == "audit" else "",
+        next_at=stamp(next_at) if next_at else None,
     )
+
+
+def _needs_nothing_more(case: Case) -> bool:
+    return case.standing is Standing.EXPIRED and case.fallback is None

@@ -70,6 +70,7 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("needs", needs_text(ticket)),
         ("due", due_text(ticket)),
         ("in hand", in_hand_text(ticket)),
+        ("escalated", f"to {', '.join(ticket.escalated_to)}" if ticket.escalated_to else ""),
         ("waits for", " and ".join(ticket.waits_for) if ticket.decisions else ""),
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from langgraph_signoff import law
 from langgraph_signoff.asking import Asking
 from langgraph_signoff.decisions import Decisions
 from langgraph_signoff.law import HALTS
-from langgraph_signoff.ledger import Entry, Query, stamp
+from langgraph_signoff.ledger import Entry, Query, moment, stamp
 from langgraph_signoff.view import to_ticket, words_of
 from langgraph_signoff.vocabulary import FollowUp, Reviewer, Run, Standing, Ticket
 
@@ -102,10 +104,20 @@ class Signoff(Asking, Decisions):
             time.sleep(every)
 
     def expire(self) -> list[str]:
-        """Settles everything overdue and seals the record; the ids of the threads to wake. Idempotent."""
+        """Does all that is due and seals the record; the ids of the threads to wake. Idempotent.
+
+        Reminders, escalations and ends go on record, each once, whoever calls it and however often.
+        """
         threads = self.desk.expire()
         self.seal()
         return threads
+
+    def seconds_to_next_moment(self) -> float:
+        """Seconds until there is something for `expire` to do: 0 if there is now, infinite if nothing waits."""
+        rows = self.ledger.find(Query(next_before=stamp(datetime.max.replace(tzinfo=UTC)), limit=1))
+        if not rows or rows[0].next_at is None:
+            return math.inf
+        return max(0.0, (moment(rows[0].next_at) - self.desk.clock()).total_seconds())
 
     def seal(self) -> str:
         """Chains all entries so far into one hash, to be noted outside; the hash of the newest seal if nothing is new."""

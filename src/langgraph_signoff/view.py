@@ -61,6 +61,7 @@ def to_ticket(case: Case) -> Ticket:
         assignee=case.assignee or "",
         taker=case.taker or "",
         taken_until=case.taken_until,
+        escalated_to=tuple(who for step in case.ruling.requirements.escalations[: case.level] for who in step.to),
         outcome=_outcome(case.outcome, hush),
         rollback=case.rollback,
         erased=case.erased,

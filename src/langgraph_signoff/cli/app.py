@@ -11,7 +11,18 @@ from typing import Annotated, Any
 
 import typer
 
-from langgraph_signoff.cli import deciding, demo, following, history, policy, reading, recording, resuming, watching
+from langgraph_signoff.cli import (
+    clock,
+    deciding,
+    demo,
+    following,
+    history,
+    policy,
+    reading,
+    recording,
+    resuming,
+    watching,
+)
 from langgraph_signoff.cli.exits import MEANINGS, code_of
 from langgraph_signoff.cli.options import (
     HEADERS_OPTION,
@@ -70,7 +81,7 @@ def signoff(
     ctx.obj = Shell(ledger, policy, name, json, url, headers).over(environment)
 
 
-for commands in (reading, history, deciding, resuming, following, recording, watching, policy, demo):
+for commands in (reading, history, deciding, resuming, following, clock, recording, watching, policy, demo):
     commands.register(app)
 
 

@@ -66,6 +66,10 @@ def _deed(entry: dict[str, Any]) -> str:
             return f"claimed  attempt {body['attempt']} by process {pid_of(body['owner'])}"
         case "taken":
             return f"taken by {body['by']} until {body['until'][:16].replace('T', ' ')} UTC"
+        case "reminded":
+            return "reminded whoever may decide"
+        case "escalated":
+            return f"escalated to {', '.join(body['to'])}"
         case "extended":
             return f"extended by {body['by']} until {body['until'][:16].replace('T', ' ')} UTC"
         case "assigned":

@@ -1,4 +1,4 @@
-"""`expire`, `halt`, `release`, `seal`, `verify`: what holds for the whole record, and whether it is whole."""
+"""`halt`, `release`, `seal`, `verify`: what holds for the whole record, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -15,16 +15,6 @@ from langgraph_signoff.law import Halt
 from langgraph_signoff.ledger import stamp
 from langgraph_signoff.render import time_text
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST
-
-
-def expire(shell: Shell) -> None:
-    """End what is overdue, and print the threads to wake.
-
-    It also seals the record. Reading and resuming count what is overdue as ended in any case.
-    """
-    threads = shell.signoff.expire()
-    shell.tell({"threads": threads}, lambda: "\n".join(threads) if threads else "nothing was overdue")
-
 
 THREAD = Annotated[str | None, typer.Option("--thread", metavar="T", help="Only this thread.")]
 TOOL = Annotated[str | None, typer.Option("--tool", metavar="X", help="Only this tool or node.")]
@@ -99,7 +89,6 @@ def verify(
 
 def register(app: typer.Typer) -> None:
     """Adds these commands."""
-    command(app, "expire", *READS)(expire)
     command(app, "halt", *READS, "name")(halt)
     command(app, "release", *READS, "name")(release)
     command(app, "halts", *READS)(halts)

@@ -24,6 +24,7 @@ from langgraph_signoff.law.plans import (
     until,
 )
 from langgraph_signoff.law.questions import is_secret, spelled, worded
+from langgraph_signoff.law.silence import next_at, silence
 from langgraph_signoff.law.strictness import STRICTNESS, permitted, ruled_again, stricter
 from langgraph_signoff.law.verdicts import (
     Edit,
@@ -37,7 +38,6 @@ from langgraph_signoff.law.verdicts import (
     roll_back,
     settle,
     settled,
-    silence,
     withdraw,
 )
 
@@ -79,6 +79,7 @@ __all__ = [
     "hear",
     "is_run",
     "is_secret",
+    "next_at",
     "noted",
     "opened",
     "permits_later",

@@ -11,6 +11,7 @@ from langgraph_signoff.panels import Voice
 from langgraph_signoff.vocabulary import (
     Action,
     Decision,
+    Fallback,
     FollowUp,
     Kind,
     Outcome,
@@ -92,6 +93,8 @@ class Case:
     taker: str | None = None
     taken_until: datetime | None = None
     extended_by: str = ""
+    reminded: int = 0
+    level: int = 0
     gone: frozenset[str] = frozenset()
     choice: dict[str, Any] = field(default_factory=dict)
     follow_up: FollowUp | None = None
@@ -112,6 +115,12 @@ class Case:
             case Standing.EXECUTED if not self.ended:
                 return self.ends_at
         return None
+
+    @property
+    def fallback(self) -> Fallback | None:
+        """What is called instead if nobody decides in time."""
+        ending = self.requirements.on_timeout
+        return None if ending == "deny" else ending
 
     @property
     def attempts(self) -> int:

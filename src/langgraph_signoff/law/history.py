@@ -11,6 +11,7 @@ from typing import Any
 from langgraph_signoff.entries import Entry, moment
 from langgraph_signoff.law.case import Case, Claim
 from langgraph_signoff.law.plans import until
+from langgraph_signoff.law.silence import level_at, widened
 from langgraph_signoff.panels import is_met
 from langgraph_signoff.vocabulary import Decision, FollowUp, Left, Outcome, Rollback, Ruling, Standing, Use, Verdict
 
@@ -26,6 +27,8 @@ def fold(history: Sequence[Entry], now: datetime) -> Case:
     now = max(now, case.at)
     if case.taken_until is not None and now >= case.taken_until:
         case.taker = case.taken_until = None
+    if level := level_at(case, now):
+        _escalate(case, level)
     ends = case.expires_at
     if ends is not None and now >= ends:
         _by_silence(case)
@@ -162,7 +165,7 @@ def _next_generation(case: Case, entry: Entry) -> None:
     case.generation += 1
     case.gone = frozenset()
     case.ruling = Ruling.model_validate(entry.body["ruling"])
-    case.requirements = case.ruling.requirements
+    case.requirements = widened(case.ruling.requirements, case.level)
     case.due_at = case.at + case.requirements.window
     case.args, case.parsed, case.digest = edit.get("args", {}), edit.get("parsed", {}), edit.get("digest", "")
     case.standing, case.approved_at, case.agreed_at = _FIRST_STANDING[case.ruling.mode], None, None
@@ -271,6 +274,18 @@ def _extended(case: Case, entry: Entry) -> None:
     case.due_at, case.extended_by = moment(entry.body["until"]), entry.body["by"]
 
 
+def _reminded(case: Case, entry: Entry) -> None:
+    case.reminded = entry.body["number"]
+
+
+def _escalated(case: Case, entry: Entry) -> None:
+    _escalate(case, entry.body["level"])
+
+
+def _escalate(case: Case, level: int) -> None:
+    case.level, case.requirements = level, widened(case.ruling.requirements, level)
+
+
 def _used(case: Case, entry: Entry) -> None:
     case.uses.append(Use(step=entry.body["step"], ticket=entry.body["ticket"], at=case.at))
 
@@ -318,6 +333,8 @@ _STEPS: dict[str, Callable[[Case, Entry], None]] = {
     "put_back": _put_back,
     "assigned": _assigned,
     "extended": _extended,
+    "reminded": _reminded,
+    "escalated": _escalated,
     "used": _used,
     "ended": _plan_ended,
     "erased": _erased,

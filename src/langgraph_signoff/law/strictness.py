@@ -20,6 +20,9 @@ def stricter(old: Requirements, new: Requirements) -> Requirements:
             "barred": tuple(dict.fromkeys(old.barred + new.barred)),
             "window": min(old.window, new.window),
             "business": (old if old.window < new.window else new).business,
+            "reminders": new.reminders or old.reminders,
+            # Whoever may decide in one of them after a while need not in the other.
+            "escalations": new.escalations if new.escalations == old.escalations else (),
             "use_within": min(old.use_within, new.use_within),
             "reason": "required" if "required" in (old.reason, new.reason) else "optional",
             "max_revisions": min(old.max_revisions, new.max_revisions),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from langgraph_signoff.entries import Draft
@@ -21,6 +20,7 @@ from langgraph_signoff.law.case import Case
 from langgraph_signoff.law.eligibility import People, can_help, cannot, departed, must_help, unknown, voice_of, why_not
 from langgraph_signoff.law.plans import stands
 from langgraph_signoff.law.questions import fitting, is_same
+from langgraph_signoff.law.silence import widened
 from langgraph_signoff.vocabulary import (
     SHORTEST_DIGEST,
     Answer,
@@ -96,7 +96,7 @@ def revise(case: Case, say: Say, edit: Edit, people: People) -> list[Draft]:
         raise RevisionRefused(f"the policy denies the edited call ({edit.ruling.reason_code}); the ticket is as it was")
     if edit.digest == case.digest:
         raise RevisionRefused("the edit changes nothing; approve the call as it is")
-    needs = edit.ruling.requirements
+    needs = widened(edit.ruling.requirements, case.level)
     involved = replace(case.involved, author=say.by)
     may = why_not(needs, by=say.by, people=people, involved=involved) is None
     approves = may and can_help(needs, voice_of(say.by, people), [])
@@ -176,22 +176,6 @@ def settled(case: Case, answer: Answer, say: Say, result: Any) -> list[Draft]:
         error = "it did not happen, and the run has gone on without it"
         return [Draft("failed", about, {"error": error, "reason": say.reason})]
     return [Draft("retried", about, {"reason": say.reason})]
-
-
-def silence(case: Case, now: datetime) -> list[Draft]:
-    """What the clock adds to a history that was read as it was `recorded`: nothing, or the end that silence brings."""
-    if case.expires_at is None or now < case.expires_at:
-        return []
-    match case.standing:
-        case Standing.PENDING:
-            return [Draft("expired", {})]
-        case Standing.UNDER_AUDIT:
-            return [Draft("unreviewed", {})]
-        case Standing.APPROVED:
-            return [Draft("lapsed", {})]
-        case Standing.EXECUTED:
-            return [Draft("ended", {})]
-    return [Draft("told_unknown", {})]
 
 
 def names_digest(given: str, digest: str) -> bool:

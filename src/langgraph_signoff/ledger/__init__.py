@@ -29,14 +29,15 @@ __all__ = [
 class Query:
     """Which rows to list; None means any. Ordered by priority, then due time, then id, from after `after`.
 
-    With `due_before` the rows come by due time, then id. `due_before` takes in the moment itself, `due_after` does not.
+    With `next_before` come those to which the clock has something to add by then, by that moment, then id. It takes in the moment
+    itself, `due_after` does not.
     """
 
     standings: tuple[str, ...] = ()
     queue: str | None = None
     thread_id: str | None = None
     tool: str | None = None
-    due_before: str | None = None
+    next_before: str | None = None
     due_after: str | None = None
     reviewed: bool | None = None
     told: bool | None = None

@@ -41,7 +41,7 @@ PUT_ROW = f"""
     ON CONFLICT (id) DO UPDATE SET
         standing = excluded.standing, due_at = excluded.due_at, queue = excluded.queue, priority = excluded.priority,
         reason_code = excluded.reason_code, seq = excluded.seq, reviewed = excluded.reviewed,
-        told = excluded.told
+        told = excluded.told, next_at = excluded.next_at
 """
 READ_ORDER = """
     SELECT stream FROM entries WHERE stream IN (SELECT value FROM json_each(?)) AND kind = ?
@@ -149,7 +149,7 @@ class SqliteLedger:
         return [_row(row) for row in self._select(_ROW, query)]
 
     def _select(self, columns: str, query: Query) -> list[tuple[Any, ...]]:
-        if query.after is None or query.due_before is not None:
+        if query.after is None or query.next_before is not None:
             return self._page(columns, query)
         # Peers of the last row first, then what is less urgent: each is one range of an index.
         last = query.after
@@ -159,7 +159,7 @@ class SqliteLedger:
 
     def _page(self, columns: str, query: Query, *more: str | int) -> list[tuple[Any, ...]]:
         where, values = _conditions(query, *more)
-        order = "due_at, id" if query.due_before is not None else "priority DESC, due_at, id"
+        order = "next_at, id" if query.next_before is not None else "priority DESC, due_at, id"
         text = f"SELECT {columns} FROM standings WHERE {where} ORDER BY {order} LIMIT ?"
         return self._read(text, (*values, query.limit))
 
@@ -343,7 +343,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def _row(values: tuple[Any, ...]) -> Row:
-    return Row(*(*values[:-3], bool(values[-3]), bool(values[-2]), values[-1]))
+    *first, reviewed, told, audited, next_at = values
+    return Row(*(*first, bool(reviewed), bool(told), audited, next_at))
 
 
 def _conditions(query: Query, *more: str | int) -> tuple[str, list[object]]:
@@ -361,16 +362,19 @@ def _conditions(query: Query, *more: str | int) -> tuple[str, list[object]]:
         if value is not None:
             parts.append(f"{column} = ?")
             values.append(value)
-    if query.due_before is not None:
-        parts.append("due_at <= ?")
-        values.append(query.due_before)
+    if query.next_before is not None:
+        parts.append("next_at <= ?")
+        values.append(query.next_before)
     if query.due_after is not None:
         parts.append("due_at > ?")
         values.append(query.due_after)
     if more:
         parts.append(str(more[0]))
         values += more[1:]
-    if query.after is not None:
+    if query.after is not None and query.next_before is not None:
+        parts.append("(next_at, id) > (?, ?)")
+        values += [query.after.next_at, query.after.id]
+    elif query.after is not None:
         # A row without a due time comes before those that have one.
         parts.append("(due_at, id) > (?, ?)" if query.after.due_at else "(due_at IS NOT NULL OR id > ?)")
         values += [query.after.due_at, query.after.id] if query.after.due_at else [query.after.id]

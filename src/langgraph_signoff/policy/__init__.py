@@ -161,6 +161,8 @@ class Policy:
 
         An entry of `questions` may be for one that a node asks, which no graph shows.
         """
+        from langgraph_signoff.policy.fallbacks import fallbacks
+
         source = Source(self._source.name, keys=self._source.keys, values=self._source.values)
         known = {"tool": frozenset(tools), "node": frozenset(nodes)}
         for kind, names in known.items():
@@ -169,6 +171,9 @@ class Policy:
             for path, name in self._indexes[kind].called():
                 if name not in known["tool"]:
                     source.blame(path, f"calls {name}, but the graph has no such tool")
+        for path, name in fallbacks(self._document):
+            if name not in known["tool"]:
+                source.blame(path, f"calls {name}, but the graph has no such tool")
         countable = frozenset(questions).union(*known.values())
         for path, expression in self._expressions.items():
             for name in sorted(
@@ -193,6 +198,7 @@ class Policy:
         # CEL and the model are loaded with the first policy, not with the package.
         from langgraph_signoff.policy.checks import checked
         from langgraph_signoff.policy.document import SECTIONS
+        from langgraph_signoff.policy.fallbacks import fallback_mistakes
         from langgraph_signoff.policy.hours import to_hours
         from langgraph_signoff.policy.index import Index
 
@@ -208,3 +214,6 @@ class Policy:
         self._indexes = {
             kind: Index(self._document, self._expressions, kind=kind, version=self.version) for kind in SECTIONS
         }
+        for path, problem in fallback_mistakes(self._document, self._indexes):
+            source.blame(path, problem)
+        source.refuse_mistakes()

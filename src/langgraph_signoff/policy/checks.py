@@ -76,6 +76,7 @@ class _Checker:
         if queue.hours:
             self._check_hours(queue.hours, (*path, "hours"))
         self._check_window(queue, queue, path)
+        self._check_escalation(queue, queue, path)
         self._check_panel(queue, path)
         self._check_quorum(Then(then="review", queue=name), path)
 
@@ -94,6 +95,15 @@ class _Checker:
             self._source.blame(
                 (*path, "window"), "counts business time; say under `hours` of its queue when people work"
             )
+
+    def _check_escalation(self, terms: Terms, queue: Queue, path: Path) -> None:
+        for number, level in enumerate(terms.escalate or ()):
+            if level.to is None and not queue.backup and "queues" not in self._broken:
+                self._source.blame(
+                    (*path, "escalate"), "says nobody to escalate to; name a `backup` in its queue, or `to`"
+                )
+            for who in level.to or ():
+                self._check_known(who, (*path, "escalate", number, "to"))
 
     def _check_known(self, who: str, path: Path) -> None:
         if "people" in self._broken or self._known(who):
@@ -181,7 +191,9 @@ class _Checker:
         if then.queue and then.queue != "default" and isinstance(written, dict) and then.queue not in written:
             self._source.blame((*path, "queue"), f"unknown queue {then.queue}; add it to `queues`")
             return
-        self._check_window(then, self._document.queues.get(then.queue or "default", Queue()), path)
+        queue = self._document.queues.get(then.queue or "default", Queue())
+        self._check_window(then, queue, path)
+        self._check_escalation(then, queue, path)
         if then.approvals or then.rejections:
             self._check_panel(then, path)
             self._check_quorum(then, path)

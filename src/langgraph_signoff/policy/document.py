@@ -6,6 +6,7 @@ import json
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,6 +28,8 @@ from langgraph_signoff.policy.fields import (
     Approvals,
     Code,
     Count,
+    Escalations,
+    Moments,
     Rounds,
     Share,
     Silence,
@@ -71,10 +74,16 @@ class Terms(Part):
     """How long a ticket waits for its decision before it expires (24h); `{business: 1d}` counts the hours of its queue."""
     use_within: Window | None = None
     """How long an approval may wait to be used before it lapses (24h)."""
+    remind: Moments | None = None
+    """After which shares of the window whoever may decide is reminded, such as [0.5, 0.9]."""
+    escalate: Escalations | None = None
+    """When others may decide too: a share of the window, from which on the backup may, or several, each `{at: 0.5, to: [...]}`
+    with names and `group:NAME`s; without `to` it is the backup."""
     take_for: Window | None = None
     """How long a ticket that somebody has taken in hand stays theirs (30m)."""
-    on_timeout: Silence | None = Field(default=None, exclude=True)  # it says what holds anyway: no part of the version
-    """What silence means; only `deny`."""
+    on_timeout: Silence | None = None
+    """What silence means: deny; or deny, and call a `tool` that the policy allows instead, with `args` that may quote the
+    ticket's."""
     reason: Literal["required", "optional"] | None = None
     """Whether a decision must say why (optional)."""
     max_revisions: Rounds | None = None
@@ -133,6 +142,8 @@ class Queue(Terms, Sampling):
     """Who answers for the queue; needed as soon as `people` are given."""
     reviewers: list[Text] = []
     """Names and `group:NAME`s that may decide; empty means anybody known."""
+    on_timeout: Annotated[Silence | None, AfterValidator(lambda given: None if given == "deny" else given)] = None
+    """What silence means in this queue: deny; or deny, and call a `tool` that the policy allows instead."""
     hours: ServiceHours | None = None
     """When its people work; windows in business time count these hours."""
     backup: list[Text] = []

@@ -6,13 +6,22 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from langgraph_signoff.business import BusinessSpan
 from langgraph_signoff.durations import Duration, format_duration, parse_duration
 from langgraph_signoff.policy.panels import MOST_APPROVALS, BadPanel, read_panel
-from langgraph_signoff.vocabulary import Json
+from langgraph_signoff.vocabulary import Fallback, Json
 
 LONGEST_WINDOW = timedelta(days=366)
 STAKES = ("low", "medium", "high", "unstated")
@@ -23,15 +32,6 @@ def _at_most_a_year(span: timedelta) -> timedelta:
     if span > LONGEST_WINDOW:
         raise PydanticCustomError("too_long", "is longer than 366d; nobody waits that long")
     return span
-
-
-def _refuse(*, value: str, because: str) -> Callable[[object], object]:
-    def check(given: object) -> object:
-        if given != value:
-            raise PydanticCustomError("refused", "{because}", {"because": because})
-        return given
-
-    return check
 
 
 def not_allow(given: object) -> object:
@@ -64,17 +64,13 @@ def flag_words(given: object) -> object:
     return given
 
 
-ON_FLAG = {
-    "anyOf": [
-        {"enum": ["alert", "undo"]},
-        {
-            "type": "object",
-            "properties": {"tool": {"type": "string"}, "args": {"type": "object"}},
-            "required": ["tool"],
-            "additionalProperties": False,
-        },
-    ]
+CALL = {
+    "type": "object",
+    "properties": {"tool": {"type": "string"}, "args": {"type": "object"}},
+    "required": ["tool"],
+    "additionalProperties": False,
 }
+ON_FLAG = {"anyOf": [{"enum": ["alert", "undo"]}, CALL]}
 
 
 def _approvals(given: object) -> object:
@@ -139,16 +135,66 @@ def checked_by(read: Callable[[object], object]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _in_turn(given: list[float]) -> list[float]:
+    if given != sorted(set(given)):
+        raise PydanticCustomError("order", "should name each share once, the smallest first")
+    return given
+
+
+def _at_once(given: object) -> object:
+    levels = given if isinstance(given, list) else [given]
+    return [level if isinstance(level, dict) else {"at": level} for level in levels]
+
+
+class Level(BaseModel):
+    """From when on who else may decide."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: Annotated[float, Field(strict=True, gt=0, lt=1)]
+    to: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1)] | None = None
+
+
+def _level_after_level(given: list[Level]) -> list[Level]:
+    _in_turn([level.at for level in given])
+    return given
+
+
+_SHARE = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+_LEVEL = {
+    "type": "object",
+    "properties": {"at": _SHARE, "to": {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}},
+    "required": ["at"],
+    "additionalProperties": False,
+}
+Moments = Annotated[
+    list[Annotated[float, Field(strict=True, gt=0, lt=1)]], Field(min_length=1, max_length=10), AfterValidator(_in_turn)
+]
+Escalations = Annotated[
+    list[Level],
+    Field(min_length=1, max_length=10),
+    BeforeValidator(_at_once),
+    AfterValidator(_level_after_level),
+    WithJsonSchema({"anyOf": [_SHARE, _LEVEL, {"type": "array", "minItems": 1, "items": {"anyOf": [_SHARE, _LEVEL]}}]}),
+]
 Count = Annotated[int, Field(strict=True, ge=1, le=100)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Rounds = Annotated[int, Field(strict=True, ge=0, le=100)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+
+def _silence(given: object) -> object:
+    if given == "deny" or isinstance(given, dict):
+        return given
+    raise PydanticCustomError(
+        "refused",
+        "silence is no: on timeout an action is denied; write deny, or a mapping with a tool to call instead and its args",
+    )
+
+
 Silence = Annotated[
-    Literal["deny"],
-    BeforeValidator(
-        _refuse(value="deny", because="silence is no: on timeout an action is denied; write deny, or leave it out")
-    ),
+    Literal["deny"] | Fallback, BeforeValidator(_silence), WithJsonSchema({"anyOf": [{"const": "deny"}, CALL]})
 ]
 
 

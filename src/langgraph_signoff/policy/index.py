@@ -14,7 +14,7 @@ from langgraph_signoff.policy.loading import Path
 from langgraph_signoff.policy.panels import read_panel
 from langgraph_signoff.policy.quoting import quote
 from langgraph_signoff.policy.rulebook import Branch, Rulebook
-from langgraph_signoff.vocabulary import Audit, Requirements, Risk, Ruling
+from langgraph_signoff.vocabulary import Audit, Escalation, Requirements, Risk, Ruling
 
 MOST_NAMES = 1000
 """How many names matched by patterns are kept ready; a graph has fewer tools."""
@@ -41,6 +41,12 @@ def requirements(queues: Mapping[str, Queue], then: Then) -> Requirements:
         panel = read_panel(stated["approvals"])
         stated |= {"approvals": fewest(panel), "panels": (panel,)}
     stated |= {"owner": queue.owner or "", "backup": tuple(queue.backup)}
+    if "remind" in stated:
+        stated["reminders"] = tuple(stated.pop("remind"))
+    if "escalate" in stated:
+        stated["escalations"] = tuple(
+            Escalation(at=level.at, to=tuple(level.to or queue.backup)) for level in stated.pop("escalate")
+        )
     if isinstance(stated.get("window"), BusinessSpan):
         stated["business"] = str(stated.pop("window"))
     return Requirements(queue=name, reviewers=(tuple(queue.reviewers),) if queue.reviewers else (), **stated)

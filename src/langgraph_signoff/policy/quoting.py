@@ -1,4 +1,4 @@
-"""What a flag calls a tool with: values with places in them that quote the action and the flag."""
+"""What a flag, or silence, calls a tool with: values with places in them that quote the action and the flag."""
 
 from __future__ import annotations
 
@@ -9,22 +9,37 @@ from langgraph_signoff.policy.describe import find, shown
 from langgraph_signoff.vocabulary import Json
 
 _PLACE = re.compile(r"\{(tool|flag\.(?:by|reason)|(?:args|vars)(?:\.[\w-]+)+)\}")
-_PLACES = "{args.NAME}, {vars.NAME}, {tool}, {flag.by} or {flag.reason}"
+_PLACES = {
+    True: "{args.NAME}, {vars.NAME}, {tool}, {flag.by} or {flag.reason}",
+    False: "{args.NAME}, {vars.NAME} or {tool}",
+}
 
 
-def quote_mistake(template: Json, variables: Mapping[str, Json], secrets: Iterable[str]) -> str | None:
-    """What is wrong with a template, or None. `secrets`: paths below the arguments, which another tool would show."""
+def quote_mistake(
+    template: Json, variables: Mapping[str, Json], secrets: Iterable[str], *, of_flag: bool = True
+) -> str | None:
+    """What is wrong with a template, or None. `secrets`: paths below the arguments, which another tool would show.
+
+    `of_flag`: whether there is a flag to quote.
+    """
     for text in _texts(template):
         stray = re.search(r"\{[^{}]*\}?|\}", _PLACE.sub("", text))
         if stray:
-            return f"{stray[0]!r} is not a place; write {_PLACES}"
+            return f"{stray[0]!r} is not a place; write {_PLACES[of_flag]}"
         for place in _PLACE.findall(text):
             root, *path = place.split(".")
+            if root == "flag" and not of_flag:
+                return f"{{{place}}}: nobody has flagged it; write {_PLACES[of_flag]}"
             if root == "vars" and find(variables, path) is None:
                 return f"unknown {place}"
             if root == "args" and any(_overlaps(path, secret.split(".")) for secret in secrets):
                 return f"{{{place}}} is redacted here, and the other tool would show it; leave it out"
     return None
+
+
+def quotes_anything(template: Json) -> bool:
+    """Whether there is a place in it that is not filled in."""
+    return any(_PLACE.search(text) for text in _texts(template))
 
 
 def quote(template: Json, known: Mapping[str, Json]) -> Json:

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from langgraph_signoff.policy.document import Document, Otherwise, Person, Queue, Rule, Sample, Tool
 from langgraph_signoff.policy.loading import Path, Source
-from langgraph_signoff.vocabulary import OnFlag, Risk
+from langgraph_signoff.vocabulary import Fallback, OnFlag, Risk
 
 _PUT_RIGHT = {"then": "review", "version": 1}
 
@@ -66,6 +66,8 @@ def _model_at(path: Path) -> type[BaseModel]:
             return Rule
         case (*_, "sample"):
             return Sample
+        case (*_, "on_timeout"):
+            return Fallback
         case (*_, "on_flag"):
             return OnFlag
     return Document

@@ -42,6 +42,20 @@ Part = Literal["requester", "author", "previous_reviser"]
 """For whom the agent acts, who has written the arguments as they are, who has revised the action in an earlier round."""
 
 
+class Escalation(Word):
+    """From a share of the window on, these people may decide too: names, and groups as `group:NAME`."""
+
+    at: float
+    to: tuple[str, ...]
+
+
+class Fallback(Word):
+    """What is called if nobody decides in time: a tool that the policy allows; its `args` may quote the ticket's."""
+
+    tool: str = Field(max_length=200)
+    args: dict[str, Json] = Field(default_factory=dict)
+
+
 class Requirements(Word):
     """What a decision needs.
 
@@ -60,7 +74,13 @@ class Requirements(Word):
     business: str = Field(default="", description="The window as business time, such as `1d`, where it is written so.")
     use_within: Duration = timedelta(hours=24)
     take_for: Duration = timedelta(minutes=30)
-    on_timeout: Literal["deny"] = "deny"
+    reminders: tuple[float, ...] = Field(
+        default=(), description="Shares of the window after which people are reminded."
+    )
+    escalations: tuple[Escalation, ...] = ()
+    on_timeout: Literal["deny"] | Fallback = Field(
+        default="deny", description="What silence means: no; or no, and this is called instead."
+    )
     reason: Literal["required", "optional"] = "optional"
     max_revisions: int = 3
     reask: int = 0

@@ -83,6 +83,7 @@ class Ticket(Word):
     assignee: str = Field(default="", description="Whose it is to decide it.")
     taker: str = Field(default="", description="Who has it in hand now, so that nobody else need read it.")
     taken_until: datetime | None = None
+    escalated_to: tuple[str, ...] = Field(default=(), description="Who may decide too, since nobody else has for long.")
     outcome: Outcome | None = None
     rollback: Rollback | None = Field(default=None, description="What came of undoing what a rejected run had done.")
     erased: bool = False
@@ -131,6 +132,7 @@ _HISTORY = {
     "assignee",
     "taker",
     "taken_until",
+    "escalated_to",
     "outcome",
     "rollback",
     "erased",
