@@ -158,7 +158,7 @@ def test_follow_up_undoes_what_was_flagged_once(shop: Desk) -> None:
     assert done.code == 0, done.err
     assert "undone: ticket" in done.out
     assert shop.run("follow-up", "--json").json == []
-    assert shop.run("follow-up").out == "no flag asks for anything\n"
+    assert shop.run("follow-up").out == "nothing is asked for\n"
     assert effects(shop) == ["undone: sent"]
     [audit] = shop.run("list", "--standing", "flagged", "--json").json
     assert audit["follow_up"]["did"] == "undo"

@@ -115,7 +115,7 @@ def test_an_undo_is_done_once_and_both_records_tell_of_it(shop: Shop) -> None:
         assert shop.effects == ["tag 7"]
         [found] = shop.signoff.follow_up(graph)
         assert shop.effects == ["tag 7", "untag tag 7"]
-        assert (found.audit, found.did, found.why) == (audit.id, "undo", "")
+        assert (found.about, found.did, found.why) == (audit.id, "undo", "")
         [undone] = [shop.signoff.ticket(id_) for id_ in found.tickets]
         assert (undone.tool, undone.kind, undone.standing) == ("undo_tag", "undo", Standing.EXECUTED)
         assert shop.signoff.ticket(audit.id).follow_up == found

@@ -1,4 +1,4 @@
-"""`follow-up`: does what flags ask for. It loads graphs, for their gates know the undos and the tools."""
+"""`follow-up`: does what flags and timeouts ask for. It loads graphs, for their gates know the undos and the tools."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from langgraph_signoff.vocabulary import FollowUp
 
 
 def follow_up(shell: Shell, graph: GRAPH = None, config: CONFIG = None, checkpointer: CHECKPOINTER = None) -> None:
-    """Do what flags ask for: undo the action, or call a tool.
+    """Do what flags ask for, and calls on timeout: undo an action, or call a tool.
 
     Each is done once, outside of any run, and gated like anything else: what waits for a decision is done by the next
     follow-up after it. Made for cron; without --graph it asks every graph of langgraph.json.
@@ -25,7 +25,7 @@ def follow_up(shell: Shell, graph: GRAPH = None, config: CONFIG = None, checkpoi
     _ = shell.signoff  # a ledger that is not there is said before the graphs are loaded
     with stdout_kept(shell):
         found = asyncio.run(_follow_up(shell, graph, config, checkpointer))
-    shell.tell(found, lambda: "\n".join(map(_line, found)) if found else "no flag asks for anything")
+    shell.tell(found, lambda: "\n".join(map(_line, found)) if found else "nothing is asked for")
 
 
 def register(app: typer.Typer) -> None:
@@ -43,10 +43,10 @@ async def _follow_up(shell: Shell, graph: str | None, config: Path | None, check
         for name, one_graph in loaded.items():
             others = set[str]().union(*known.values()) - known[name]
             for one in await shell.signoff.afollow_up(one_graph, others=others):
-                if one.did != "left" or one.audit not in found:
-                    found[one.audit] = one
+                if one.did != "left" or one.about not in found:
+                    found[one.about] = one
     return list(found.values())
 
 
 def _line(found: FollowUp) -> str:
-    return f"{found.audit[:SHORT_ID]}  {found}"
+    return f"{found.about[:SHORT_ID]}  {found}"

@@ -105,7 +105,7 @@ def alerts(case: Case, drafts: list[Draft]) -> list[Draft]:
 
 
 def follow_up(case: Case, found: FollowUp) -> list[Draft]:
-    """What is put on record of what has come of a flag; nothing if something is."""
+    """What is put on record of what has come of a flag, or of a fallback; nothing if something is."""
     if case.follow_up is not None:
         return []
     if found.did == "alert":

@@ -307,7 +307,7 @@ def _rolled_back(case: Case, entry: Entry) -> None:
 
 def _followed(case: Case, entry: Entry) -> None:
     told = {"did": "alert", **entry.body, "why": entry.contents.get("reason", "")}
-    case.follow_up = FollowUp(audit=case.id, **told)
+    case.follow_up = FollowUp(about=case.id, **told)
 
 
 _AFTER_THE_END = frozenset(

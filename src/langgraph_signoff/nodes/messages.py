@@ -206,8 +206,11 @@ def _denied(case: Case, name: str) -> str:
     return f"{name} was not run: the policy does not permit this call ({why}). Do not propose it again."
 
 
-def _expired(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every end
-    return f"{name} was not run: nobody decided in time. Tell the user; propose it again only if they ask for it."
+def _expired(case: Case, name: str) -> str:
+    instead = f", and {case.fallback.tool} is called instead" if case.fallback else ""
+    return (
+        f"{name} was not run: nobody decided in time{instead}. Tell the user; propose it again only if they ask for it."
+    )
 
 
 def _lapsed(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every end

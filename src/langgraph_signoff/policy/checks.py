@@ -222,7 +222,7 @@ class _Checker:
         people = self._document.people
         if people is None or self._broken & {"people", "queues"}:
             return
-        needs = requirements(self._document.queues, then)
+        needs = requirements(self._document, then)
         asked = [*needs.reviewers, *(named(panel) for panel in needs.panels)]
         if not all(self._known(who) for clause in asked for who in clause):
             return

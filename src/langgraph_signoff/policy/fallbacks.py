@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from langgraph_signoff.policy.describe import secret_path
-from langgraph_signoff.policy.document import SECTIONS, Document, Then, Tool
-from langgraph_signoff.policy.index import Index, fits, requirements
+from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Then, Tool
+from langgraph_signoff.policy.index import Index, fits
 from langgraph_signoff.policy.loading import Path
 from langgraph_signoff.policy.quoting import quote, quote_mistake, quotes_anything
 from langgraph_signoff.vocabulary import Action, Counts, Fallback, Json
@@ -20,8 +20,9 @@ def fallback_mistakes(document: Document, indexes: Mapping[str, Index]) -> Itera
     for section in SECTIONS.values():
         for name, entry in getattr(document, section).items():
             for then, path in _asking((section, name), entry):
-                fallback = requirements(document.queues, then).on_timeout
-                if fallback == "deny":
+                queue = document.queues.get(then.queue or "default", Queue())
+                fallback = then.on_timeout or queue.on_timeout
+                if not isinstance(fallback, Fallback):
                     continue
                 at = path if then.on_timeout else ("queues", then.queue or "default", "on_timeout")
                 secrets = [found for written in entry.redact if (found := secret_path(written))]

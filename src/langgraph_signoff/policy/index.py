@@ -14,7 +14,7 @@ from langgraph_signoff.policy.loading import Path
 from langgraph_signoff.policy.panels import read_panel
 from langgraph_signoff.policy.quoting import quote
 from langgraph_signoff.policy.rulebook import Branch, Rulebook
-from langgraph_signoff.vocabulary import Audit, Escalation, Requirements, Risk, Ruling
+from langgraph_signoff.vocabulary import Audit, Escalation, Fallback, Requirements, Risk, Ruling
 
 MOST_NAMES = 1000
 """How many names matched by patterns are kept ready; a graph has fewer tools."""
@@ -27,10 +27,10 @@ def fits(name: str, pattern: str) -> bool:
     return name == pattern or ("*" in pattern and fnmatch.fnmatchcase(name, pattern))
 
 
-def requirements(queues: Mapping[str, Queue], then: Then) -> Requirements:
+def requirements(document: Document, then: Then) -> Requirements:
     """What a decision needs: what the rule says, else its queue, else the defaults."""
     name = then.queue or "default"
-    queue = queues.get(name, Queue())
+    queue = document.queues.get(name, Queue())
     stated = {
         field: value
         for terms in (queue, then)
@@ -47,6 +47,9 @@ def requirements(queues: Mapping[str, Queue], then: Then) -> Requirements:
         stated["escalations"] = tuple(
             Escalation(at=level.at, to=tuple(level.to or queue.backup)) for level in stated.pop("escalate")
         )
+    if isinstance(ending := stated.get("on_timeout"), Fallback):
+        args = quote(ending.args, {"vars": dict(document.vars)})
+        stated["on_timeout"] = ending.model_copy(update={"args": args})
     if isinstance(stated.get("window"), BusinessSpan):
         stated["business"] = str(stated.pop("window"))
     return Requirements(queue=name, reviewers=(tuple(queue.reviewers),) if queue.reviewers else (), **stated)
@@ -163,7 +166,7 @@ class Index:
                 "mode": "allow" if looked_at else then.then,
                 "reason_code": then.reason_code or codes[then.then],
                 "rule": rule,
-                "requirements": requirements(self._document.queues, then),
+                "requirements": requirements(self._document, then),
                 "at_the_end": then.then == "review" and shared.at_the_end,
                 "record": bool(looked_at) or (then.then == "allow" and (then.record or shared.record)),
                 "once": bool(looked_at) or then.once,
@@ -175,7 +178,7 @@ class Index:
         """The ruling when an expression fails: as many approvals as the strictest review of the tool asks for."""
         written = (entry.otherwise, *entry.rules)
         reviews = [then for then in written if then.then == "review"] or [t for t in written if t.then == "audit"]
-        needs = [requirements(self._document.queues, then) for then in reviews or [Then(then="review")]]
+        needs = [requirements(self._document, then) for then in reviews or [Then(then="review")]]
         strictest = max(
             needs,
             key=lambda n: (n.approvals, bool(n.panels), bool(n.reviewers), len(n.barred), n.reason == "required"),
