@@ -69,9 +69,10 @@ class Claims:
 
     def find(self, ticket_id: str) -> Case:
         """The case as it stands, in doubt if its runner is found dead: for a call to which no run may come again."""
-        return self.desk.write(ticket_id, lambda case: [self._doubted(case)] if self._is_dead(case) else [])
+        return self.desk.write(ticket_id, lambda case: [self._doubted(case)] if self.is_dead(case) else [])
 
-    def _is_dead(self, case: Case) -> bool:
+    def is_dead(self, case: Case) -> bool:
+        """Whether a case is being run, and its runner is gone."""
         under_way = case.standing is Standing.RUNNING and case.claim is not None and not case.claim.suspended
         return under_way and not self.is_alive(case)
 

@@ -66,6 +66,8 @@ class Row:
     next adds anything to it.
 
     `told`: whether what came of it has been said where somebody waits for it. `audited`: of an audit, the policy's entry.
+    `asked`: whom the policy asks for a word on it, as JSON; empty for anybody. `in_hand`: who has it. `idle_since`: when something
+    last happened to what is in hand, or approved and unused. `word_at`: when somebody last gave their word, or silence ended it.
     """
 
     id: str
@@ -88,6 +90,10 @@ class Row:
     told: bool
     audited: str = ""
     next_at: str | None = None
+    asked: str = ""
+    in_hand: str = ""
+    idle_since: str | None = None
+    word_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,9 @@ class Office:
     def _policy_for(self, case: Case) -> Policy:
         if self._given is not None:
             return self.policy
-        version = case.ruling.policy_version
+        return self._policy_of(case.ruling.policy_version)
+
+    def _policy_of(self, version: str) -> Policy:
         if version not in self._recorded:
             document = self.ledger.policy(version)
             self._recorded[version] = Policy.parse(document) if document else self.policy

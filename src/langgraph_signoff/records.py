@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langgraph_signoff import law
+from langgraph_signoff.canonical import plain_json
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Draft, Row, stamp
-from langgraph_signoff.vocabulary import Action, Ruling, Standing
+from langgraph_signoff.panels import Voice
+from langgraph_signoff.vocabulary import Action, Requirements, Ruling, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,30 @@ def to_row(case: Case) -> Row:
         told=case.told_unknown or case.follow_up is not None or _needs_nothing_more(case),
         audited=law.entry_of(case.ruling.rule) if case.kind == "audit" else "",
         next_at=stamp(next_at) if next_at else None,
+        asked=_asked(case.ruling.requirements, case.level),
+        in_hand=case.in_hand,
+        idle_since=stamp(case.idle_since) if case.idle_since else None,
+        word_at=stamp(case.word_at) if case.word_at else None,
     )
 
 
 def _needs_nothing_more(case: Case) -> bool:
     return case.standing is Standing.EXPIRED and case.fallback is None
+
+
+@functools.lru_cache(maxsize=512)
+def _asked(needs: Requirements, level: int) -> str:
+    if not (needs.reviewers or needs.panels):
+        return ""
+    came_to = [list(step.to) for step in needs.escalations[:level]]
+    return plain_json({**needs.model_dump(mode="json", include={"reviewers", "panels"}), "to": came_to})
+
+
+def asks(asked: str, voice: Voice) -> bool:
+    """Whether somebody is among those whom the `asked` of a row names, or to whom it has come since."""
+    if not asked:
+        return True
+    named = json.loads(asked)
+    if any(voice.fits(names) for names in named.pop("to")):
+        return True
+    return not law.lacks(Requirements.model_validate(named), voice)

@@ -19,6 +19,7 @@ from langgraph_signoff.vocabulary import (
     Risk,
     Run,
     Standing,
+    Stuck,
     Ticket,
     Verdict,
 )
@@ -288,6 +289,18 @@ def reviewers_text(reviewers: Sequence[Reviewer]) -> str:
     return "\n".join(
         f"{'may' if one.may else 'may not':>7}  {one.name:{width}}  {printable(one.why)}" for one in listed
     )
+
+
+def stuck_text(stuck: Stuck) -> str:
+    """Why a ticket does not move, in words."""
+    who = stuck.ticket.taker or stuck.ticket.assignee
+    return {
+        "dead": "its runner is gone",
+        "in_doubt": "in doubt",
+        "unused": "approved, not used",
+        "in_hand": f"in the hand of {who}",
+        "unwoken": "its thread could go on",
+    }[stuck.why]
 
 
 def decision_lines(ticket: Ticket) -> list[str]:

@@ -16,6 +16,7 @@ from langgraph_signoff.law import HALTS
 from langgraph_signoff.ledger import Entry, Query, moment, stamp
 from langgraph_signoff.view import to_ticket, words_of
 from langgraph_signoff.vocabulary import FollowUp, Reviewer, Run, Standing, Ticket
+from langgraph_signoff.worklists import Worklists
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from langgraph_signoff.audit import Report
 
 
-class Signoff(Asking, Decisions):
+class Signoff(Asking, Decisions, Worklists):
     """Gates tools, takes decisions, runs and resumes threads, over one ledger and one policy.
 
     `ledger`: path of the SQLite file, made if it is not there. `policy`: a YAML file's path or a `Policy`; without one,
@@ -63,7 +64,9 @@ class Signoff(Asking, Decisions):
     def find(self, query: Query) -> list[Ticket]:
         """Tickets by a query, as they stand now, whether or not anybody has written down what silence has brought."""
         found: list[Ticket] = []
-        asked: Query | None = replace(query, standings=_on_record_as(query.standings))
+        is_silent = set(query.standings) & set(_BEFORE_SILENCE) or not query.standings
+        ended_by = None if is_silent else stamp(self.desk.clock())
+        asked: Query | None = replace(query, standings=_on_record_as(query.standings), ended_by=ended_by)
         while asked and len(found) < query.limit:
             tickets = [to_ticket(case) for case in self.desk.cases(asked)]
             found += [ticket for ticket in tickets if not query.standings or ticket.standing in query.standings]
@@ -206,7 +209,7 @@ class Signoff(Asking, Decisions):
 
         Those that somebody runs right now are left out. `resume` says what it did, also when there was nothing to do.
         """
-        return [wake.thread_id for wake in self.ledger.wakes() if not self._is_run(wake.thread_id)]
+        return [wake.thread_id for wake in self.ledger.wakes() if not self.is_run(wake.thread_id)]
 
     def status(self, graph: Pregel[Any, Any, Any, Any], thread_id: str) -> Run:
         """How a thread stands, without waking it."""
@@ -223,14 +226,6 @@ class Signoff(Asking, Decisions):
     def close(self) -> None:
         """Lets go of the ledger."""
         self.ledger.close()
-
-    # ------------------------------------------------------------------------------------------------------------------
-
-    def _is_run(self, thread_id: str) -> bool:
-        if self.leases.is_taken(f"thread:{thread_id}"):
-            return True
-        running = self.ledger.find(Query(standings=(Standing.RUNNING,), thread_id=thread_id))
-        return any(self.claims.is_alive(self.desk.case(row.id)) for row in running)
 
 
 # Time alone turns the one into the other, and nobody may have written it down yet.

@@ -11,6 +11,7 @@ from typing import Any
 from cycle import ASK, build, look, look_script
 from langgraph.checkpoint.sqlite import SqliteSaver
 from measure import Figure, in_turn, microseconds
+from tickets import COPY_ROWS
 
 from langgraph_signoff import Policy, Signoff
 
@@ -19,12 +20,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "not looked at": {"then": "audit", "sample": 0.0, "new_until": 0},
     "looked at": {"then": "audit", "sample": 1.0, "new_until": 0},
 }
-COPY_AUDIT = """
-    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
-    INSERT INTO standings SELECT printf('%032x', i * 2654435761), thread_id || i, standing, queue, priority, due_at, opened_at,
-        tool, graph, reason_code, seq, digest, turn, message_id, previous, round, reviewed, told, audited
-    FROM n, (SELECT * FROM standings WHERE audited <> '' LIMIT 1)
-"""
 
 
 def figures(folder: Path, *, rounds: int, many: int) -> list[Figure]:
@@ -42,7 +37,7 @@ def figures(folder: Path, *, rounds: int, many: int) -> list[Figure]:
     calls = in_turn({name: invoked(name, way) for name, way in WAYS.items()}, rounds=rounds)
     ledger = signoffs["looked at"].ledger
     with sqlite3.connect(folder / "audit looked at.db") as db:
-        db.execute(COPY_AUDIT, (many,))
+        db.execute(COPY_ROWS.format(which="audited <> ''"), (many,))
     db.close()
     counts = in_turn(
         {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import psutil
 from measure import Figure, in_turn, microseconds
 
 from langgraph_signoff import Action, Policy, Signoff
+from langgraph_signoff.ledger import Row
 from langgraph_signoff.records import Opening
 
 NOW = datetime.now(UTC)
@@ -28,10 +30,11 @@ COPY_ENTRIES = """
     INSERT INTO entries (stream, seq, at, kind, body, contents_hash, prev, hash)
     SELECT printf('%032x', i * 2654435761), seq, at, kind, body, contents_hash, prev, hash FROM n, entries WHERE stream = ?
 """
-COPY_ROWS = """
+_KEPT = ", ".join(field.name for field in fields(Row) if field.name not in ("id", "thread_id"))
+COPY_ROWS = f"""
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
-    INSERT INTO standings SELECT printf('%032x', i * 2654435761), thread_id || i, standing, queue, priority, due_at, opened_at,
-        tool, graph, reason_code, seq, digest, turn, message_id, previous, round, reviewed, told, audited FROM n, standings WHERE id = ?
+    INSERT INTO standings (id, thread_id, {_KEPT})
+    SELECT printf('%032x', i * 2654435761), thread_id || i, {_KEPT} FROM n, (SELECT * FROM standings WHERE {{which}} LIMIT 1)
 """
 
 
@@ -58,7 +61,7 @@ def filled(path: Path, count: int) -> Signoff:
     signoff.desk.open([first], policy=(POLICY.version, POLICY.document))
     with sqlite3.connect(path) as db:
         db.execute(COPY_ENTRIES, (count, first.id))
-        db.execute(COPY_ROWS, (count, first.id))
+        db.execute(COPY_ROWS.format(which="id = ?"), (count, first.id))
     db.close()
     return signoff
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -13,8 +12,7 @@ from langgraph_signoff.cli import screen
 from langgraph_signoff.cli.command import DECIDES, ELSEWHERE, Body, command
 from langgraph_signoff.cli.exits import NO, Unusable
 from langgraph_signoff.cli.options import REASON, TICKET
-from langgraph_signoff.cli.shell import Shell, read_json, read_object
-from langgraph_signoff.durations import parse_duration
+from langgraph_signoff.cli.shell import Shell, read_json, read_object, to_span
 from langgraph_signoff.errors import IncompleteDecision
 from langgraph_signoff.render import SHORT_ID, in_hand_text, printable, time_text
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Ticket
@@ -165,16 +163,9 @@ def extend(
     span: Annotated[str | None, typer.Option("--for", metavar="SPAN", help="Less than it had, such as 2h.")] = None,
 ) -> None:
     """Give a ticket more time to be decided in, once: as much as it had. The reason stays on record."""
-    more = _span(span) if span is not None else None
+    more = to_span(span, "--for") if span is not None else None
     found = shell.signoff.extend(ticket, by=shell.by, reason=reason, span=more)
     shell.tell(found, lambda: f"{found.id[:SHORT_ID]}  due {time_text(found.due_at)}")
-
-
-def _span(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise Unusable(f"--for: {error}") from error
 
 
 def withdraw(shell: Shell, ticket: TICKET, reason: REASON = "") -> None:

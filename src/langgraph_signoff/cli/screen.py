@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ _SOON = timedelta(minutes=15)
 _MOST_WHAT = 200  # characters of a call in the list; `show` has all of it
 _ENDLESS = 100_000  # columns of what is no terminal: nothing is cut or broken in a file or a pipe
 
+_NO_WORDS: Mapping[str, str] = {}
+
 _COLOURS = {
     Standing.PENDING: "yellow",
     Standing.APPROVED: "green",
@@ -40,8 +42,10 @@ _COLOURS = {
 }
 
 
-def show_list(tickets: Sequence[Ticket], *, now: datetime, more: bool, filtered: bool) -> None:
-    """Prints tickets as a table: id, what, why, who asked, and how long there is."""
+def show_list(
+    tickets: Sequence[Ticket], *, now: datetime, more: bool, filtered: bool, why: Mapping[str, str] = _NO_WORDS
+) -> None:
+    """Prints tickets as a table: id, what, why, who asked, and how long there is; `why` a list has them, by id."""
     from rich.table import Table
     from rich.text import Text
 
@@ -51,10 +55,12 @@ def show_list(tickets: Sequence[Ticket], *, now: datetime, more: bool, filtered:
     console = _console()
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
     columns = _columns(console, tickets, filtered=filtered)
+    columns[2:2] = ["because"] if why else []
     for column in columns:
-        table.add_column(column, no_wrap=column in ("id", "standing", "due in"), overflow="fold")
+        table.add_column(column, no_wrap=column in ("id", "standing", "due in", "because"), overflow="fold")
     for ticket in tickets:
         cells = _cells(ticket, now, is_wide=console.width >= _WIDE)
+        cells["because"] = (_one_line(why.get(ticket.id, "")), "red")
         table.add_row(*(Text(*cells[column]) for column in columns))
     console.print(table)
     if more:

@@ -8,13 +8,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langgraph_signoff.canonical import strict_json
 from langgraph_signoff.cli.exits import Unusable
+from langgraph_signoff.durations import parse_duration
 from langgraph_signoff.errors import IncompleteDecision, LedgerUnavailable
 from langgraph_signoff.output import to_json
 from langgraph_signoff.render import printable
@@ -125,6 +126,14 @@ def os_user() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
         return ""
+
+
+def to_span(text: str, what: str) -> timedelta:
+    """A duration such as `2h`. Raises Unusable that names the option."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise Unusable(f"{what}: {error}") from error
 
 
 def read_json(text: str, what: str) -> Json:

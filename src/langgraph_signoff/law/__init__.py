@@ -2,7 +2,7 @@
 
 from langgraph_signoff.law.audits import Choice, audit_id, choose, draw, entry_of, follow_up, is_run, noted, opened
 from langgraph_signoff.law.case import Case, Claim, Involved
-from langgraph_signoff.law.eligibility import People, reviewers, too_few, why_not
+from langgraph_signoff.law.eligibility import People, awaits, lacks, reviewers, too_few, unknown, voice_of, why_not
 from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
 from langgraph_signoff.law.handling import assign, extend, put_back, take
 from langgraph_signoff.law.history import advance, fold, recorded, standing
@@ -62,6 +62,7 @@ __all__ = [
     "answer",
     "assign",
     "audit_id",
+    "awaits",
     "before",
     "choose",
     "comment",
@@ -79,6 +80,7 @@ __all__ = [
     "hear",
     "is_run",
     "is_secret",
+    "lacks",
     "next_at",
     "noted",
     "opened",
@@ -105,7 +107,9 @@ __all__ = [
     "take",
     "too_few",
     "turn",
+    "unknown",
     "until",
+    "voice_of",
     "why_not",
     "withdraw",
     "worded",

@@ -24,6 +24,7 @@ from langgraph_signoff.vocabulary import (
     Verdict,
 )
 
+_WAITS = (Standing.PENDING, Standing.IN_DOUBT, Standing.UNDER_AUDIT)
 _NOT_FOR = (Verdict.REJECT, Verdict.FLAG, Verdict.ANSWER)
 
 
@@ -79,6 +80,7 @@ class Case:
     notes: tuple[str, ...] = ()
     approved_at: datetime | None = None
     agreed_at: datetime | None = None
+    word_at: datetime | None = None
     doubted_at: datetime | None = None
     claim: Claim | None = None
     told_unknown: bool = False
@@ -181,6 +183,17 @@ class Case:
         latest = self.latest()
         said = (decision for decision in self.decisions if latest.get(decision.by) is decision)
         return [Voice(decision.by, frozenset(decision.groups)) for decision in said if decision.by in names]
+
+    @property
+    def in_hand(self) -> str:
+        """Who has it in hand, taken or assigned, while it waits for a word; empty if nobody has."""
+        return (self.taker or self.assignee or "") if self.standing in _WAITS else ""
+
+    @property
+    def idle_since(self) -> datetime | None:
+        """When something last happened to what somebody has in hand, or has approved and nothing has used; else None."""
+        is_unused = self.standing is Standing.APPROVED and self.ruling.mode == "review"
+        return self.at if is_unused or self.in_hand else None
 
     @property
     def about(self) -> str:

@@ -12,6 +12,8 @@ from langgraph_signoff.vocabulary import Decision, Requirements, Reviewer, Stand
 People = Mapping[str, frozenset[str]] | None
 """Who is known, with their groups; None: anybody's name is accepted."""
 
+_WAITS = (Standing.PENDING, Standing.UNDER_AUDIT, Standing.IN_DOUBT)
+
 _AS = {
     "requester": "is the requester",
     "author": "wrote the arguments as they are",
@@ -26,14 +28,15 @@ def why_not(requirements: Requirements, *, by: str, people: People, involved: In
     for part in requirements.barred:
         if by in involved.who(part):
             return f"{by} {_AS[part]}, and the policy wants somebody else"
-    groups = people[by] if people is not None else frozenset()
-    for clause in requirements.reviewers:
-        if by not in clause and not any(f"group:{group}" in clause for group in groups):
-            return f"{by} is not among {', '.join(clause)}"
-    asked = [name for panel in requirements.panels for name in named(panel)]
-    if asked and not Voice(by, groups).fits(asked):
-        return f"{by} is not among {', '.join(dict.fromkeys(asked))}"
-    return None
+    clause = lacks(requirements, voice_of(by, people))
+    return f"{by} is not among {', '.join(clause)}" if clause else None
+
+
+def lacks(requirements: Requirements, voice: Voice) -> tuple[str, ...]:
+    """Those of whom the policy asks for one, where this person is none of them; empty if they are one wherever it asks."""
+    seats = tuple(dict.fromkeys(name for panel in requirements.panels for name in named(panel)))
+    asked = (*requirements.reviewers, *([seats] if seats else []))
+    return next((clause for clause in asked if not voice.fits(clause)), ())
 
 
 def too_few(requirements: Requirements, *, people: People, requester: str | None = None) -> bool:
@@ -57,7 +60,7 @@ def reviewers(case: Case, people: People) -> tuple[Reviewer, ...]:
 
 
 def _stance(case: Case, by: str, people: People, agreed: Sequence[Voice]) -> tuple[bool, str]:
-    if case.standing not in (Standing.PENDING, Standing.UNDER_AUDIT, Standing.IN_DOUBT):
+    if case.standing not in _WAITS:
         return False, f"it is {case.standing}"
     if problem := cannot(case, by, people):
         return False, problem.removeprefix(f"{by} ")
@@ -66,6 +69,17 @@ def _stance(case: Case, by: str, people: People, agreed: Sequence[Voice]) -> tup
     if case.standing is not Standing.IN_DOUBT and not can_help(case.requirements, voice_of(by, people), agreed):
         return True, f"may reject or revise; it waits for {_awaited(case, agreed)}"
     return True, _because(case.requirements, voice_of(by, people))
+
+
+def awaits(case: Case, by: str, people: People) -> bool:
+    """Whether a word of theirs would bring this ticket further now: they may decide it, and have not done their part."""
+    if case.standing not in _WAITS or cannot(case, by, people):
+        return False
+    if case.standing is Standing.IN_DOUBT:
+        return True
+    away = departed(case, people, but="")
+    agreed = case.voices([name for name in case.approvers if name not in away])
+    return by not in (voice.by for voice in agreed) and can_help(case.requirements, voice_of(by, people), agreed)
 
 
 def _because(requirements: Requirements, voice: Voice) -> str:
@@ -79,9 +93,14 @@ def _awaited(case: Case, agreed: Sequence[Voice]) -> str:
     return " and ".join(filter(None, (waiting_text(panel, agreed) for panel in case.requirements.panels)))
 
 
+_MOST_NAMED = 20  # people in a sentence
+
+
 def unknown(by: str, people: Mapping[str, frozenset[str]]) -> str:
     """Why somebody whom the policy does not know may not decide."""
-    return f"the policy does not know {by!r}; it knows {', '.join(sorted(people)) or 'nobody'}"
+    known = sorted(people)
+    more = f" and {len(known) - _MOST_NAMED} others" if len(known) > _MOST_NAMED else ""
+    return f"the policy does not know {by!r}; it knows {', '.join(known[:_MOST_NAMED]) or 'nobody'}{more}"
 
 
 def voice_of(by: str, people: People) -> Voice:

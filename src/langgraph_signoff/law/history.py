@@ -127,6 +127,8 @@ def _decided(case: Case, entry: Entry) -> None:
         }
     )
     case.decisions.append(decision)
+    if decision.verdict is not Verdict.COMMENT:
+        case.word_at = case.at
     if case.taker == decision.by and decision.verdict is not Verdict.COMMENT:
         case.taker = case.taken_until = None
     if case.standing not in (Standing.PENDING, Standing.UNDER_AUDIT):
@@ -189,6 +191,8 @@ def _is_enough(case: Case, approvers: Collection[str]) -> bool:
 
 def _ended(case: Case, entry: Entry) -> None:
     case.standing = Standing(entry.kind)
+    if case.standing in (Standing.EXPIRED, Standing.UNREVIEWED):
+        case.word_at = case.at
     case.why = entry.contents.get("reason", "")
 
 

@@ -29,18 +29,25 @@ __all__ = [
 class Query:
     """Which rows to list; None means any. Ordered by priority, then due time, then id, from after `after`.
 
-    With `next_before` come those to which the clock has something to add by then, by that moment, then id. It takes in the moment
-    itself, `due_after` does not.
+    With `due_before` the rows come by due time, with `next_before` by the moment when the clock next adds something, with
+    `idle_before` by the time since when nothing happens, and by id. Each takes in the moment itself, `due_after` does not.
+    `ended_by`: leaves out what silence has ended by then, though nobody has written it down; it need not. `asked`: as the rows
+    have it.
     """
 
     standings: tuple[str, ...] = ()
     queue: str | None = None
     thread_id: str | None = None
     tool: str | None = None
+    due_before: str | None = None
     next_before: str | None = None
     due_after: str | None = None
     reviewed: bool | None = None
     told: bool | None = None
+    asked: str | None = None
+    in_hand: str | None = None
+    idle_before: str | None = None
+    ended_by: str | None = None
     limit: int = 50
     after: Row | None = None
 
@@ -83,6 +90,9 @@ class Ledger(Protocol):
     def find(self, query: Query) -> list[Row]:
         """The rows that a query describes."""
 
+    def asked(self, standing: str) -> list[str]:
+        """Whom the tickets that stand so ask for a word: each `asked` of their rows once."""
+
     def ids(self, prefix: str) -> list[str]:
         """At most two ticket ids that begin with `prefix`."""
 
@@ -112,6 +122,9 @@ class Ledger(Protocol):
 
     def wakes(self) -> list[Wake]:
         """Every thread to wake, the longest waiting first."""
+
+    def stale_wakes(self, before: str, after: Wake | None = None) -> list[Wake]:
+        """A page of the threads to wake since `before` or longer, the longest waiting first, from after `after`."""
 
     def wake(self, thread_id: str) -> Wake | None:
         """What says that a thread is to be woken, if anything does."""

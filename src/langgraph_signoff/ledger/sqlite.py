@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -17,6 +17,7 @@ from langgraph_signoff.entries import Entry, Lease, Row, Wake
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket
 from langgraph_signoff.ledger import Query
 from langgraph_signoff.ledger.sqlite_file import FAILURES, connect, has_our_schema, translate
+from langgraph_signoff.ledger.sqlite_pages import select
 
 _ROW = ", ".join(field.name for field in fields(Row))
 _VALUES = attrgetter(*(field.name for field in fields(Row)))
@@ -41,7 +42,8 @@ PUT_ROW = f"""
     ON CONFLICT (id) DO UPDATE SET
         standing = excluded.standing, due_at = excluded.due_at, queue = excluded.queue, priority = excluded.priority,
         reason_code = excluded.reason_code, seq = excluded.seq, reviewed = excluded.reviewed,
-        told = excluded.told, next_at = excluded.next_at
+        told = excluded.told, next_at = excluded.next_at,
+        asked = excluded.asked, in_hand = excluded.in_hand, idle_since = excluded.idle_since, word_at = excluded.word_at
 """
 READ_ORDER = """
     SELECT stream FROM entries WHERE stream IN (SELECT value FROM json_each(?)) AND kind = ?
@@ -57,6 +59,10 @@ MOVE_LEASE = "UPDATE leases SET token = ?, owner = ?, until = ? WHERE name = ? A
 DROP_LEASE = "DELETE FROM leases WHERE name = ? AND token = ? AND until = ?"
 ADD_WAKE = "INSERT INTO wakes (thread_id, entry, since) VALUES (?, ?, ?) ON CONFLICT (thread_id) DO UPDATE SET entry = excluded.entry"
 READ_WAKES = "SELECT thread_id, entry, since FROM wakes ORDER BY since"
+READ_STALE_WAKES = """
+    SELECT thread_id, entry, since FROM wakes WHERE since <= ? AND (since, thread_id) > (?, ?)
+    ORDER BY since, thread_id LIMIT 100
+"""
 READ_WAKE = "SELECT thread_id, entry, since FROM wakes WHERE thread_id = ?"
 DROP_WAKE = "DELETE FROM wakes WHERE thread_id = ? AND entry = ?"
 FIND_IDS = "SELECT id FROM standings WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
@@ -64,6 +70,16 @@ TALLY = "SELECT tool, standing, count(*) FROM standings WHERE thread_id = ? AND 
 COUNT_AUDITED = (
     "SELECT count(*) FROM (SELECT 1 FROM standings WHERE audited <> '' AND audited = ? AND tool = ? LIMIT ?)"
 )
+# From each to the next: the index is asked once for every different value, not once for every row.
+READ_ASKED = """
+    WITH RECURSIVE each (asked) AS (
+        SELECT min(asked) FROM standings WHERE standing = {standing}
+        UNION ALL
+        SELECT (SELECT min(asked) FROM standings WHERE standing = {standing} AND asked > each.asked) FROM each
+        WHERE each.asked IS NOT NULL
+    )
+    SELECT asked FROM each WHERE asked IS NOT NULL
+"""
 READ_SECRET = "SELECT value FROM secrets WHERE name = 'audits'"
 ADD_SECRET = "INSERT OR IGNORE INTO secrets (name, value) VALUES ('audits', ?)"
 READ_ROWS = f"SELECT {_ROW} FROM standings WHERE id IN (SELECT value FROM json_each(?))"
@@ -149,23 +165,15 @@ class SqliteLedger:
         return [_row(row) for row in self._select(_ROW, query)]
 
     def _select(self, columns: str, query: Query) -> list[tuple[Any, ...]]:
-        if query.after is None or query.next_before is not None:
-            return self._page(columns, query)
-        # Peers of the last row first, then what is less urgent: each is one range of an index.
-        last = query.after
-        peers = self._page(columns, query, "priority = ?", last.priority)
-        rest = replace(query, after=None, limit=query.limit - len(peers))
-        return peers + self._page(columns, rest, "priority < ?", last.priority) if rest.limit > 0 else peers
-
-    def _page(self, columns: str, query: Query, *more: str | int) -> list[tuple[Any, ...]]:
-        where, values = _conditions(query, *more)
-        order = "next_at, id" if query.next_before is not None else "priority DESC, due_at, id"
-        text = f"SELECT {columns} FROM standings WHERE {where} ORDER BY {order} LIMIT ?"
-        return self._read(text, (*values, query.limit))
+        return select(self._read, columns, query)
 
     def ids(self, prefix: str) -> list[str]:
         """At most two ticket ids that begin with `prefix`."""
         return [row[0] for row in self._read(FIND_IDS, (prefix, prefix + "\x7f"))]
+
+    def asked(self, standing: str) -> list[str]:
+        """Whom the tickets that stand so ask for a word."""
+        return [row[0] for row in self._read(READ_ASKED.format(standing=repr(str(standing))), ())]
 
     def tally(self, thread_id: str, message_id: str) -> list[tuple[str, str, int]]:
         """How often each tool stands how in a thread, one message left out."""
@@ -215,6 +223,11 @@ class SqliteLedger:
     def wakes(self) -> list[Wake]:
         """Every thread to wake."""
         return [Wake(*row) for row in self._read(READ_WAKES, ())]
+
+    def stale_wakes(self, before: str, after: Wake | None = None) -> list[Wake]:
+        """A page of the threads to wake since `before` or longer."""
+        last = (after.since, after.thread_id) if after else ("", "")
+        return [Wake(*row) for row in self._read(READ_STALE_WAKES, (before, *last))]
 
     def wake(self, thread_id: str) -> Wake | None:
         """What says that a thread is to be woken."""
@@ -342,40 +355,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
+_SAID = slice(*(list(Row.__slots__).index(name) for name in ("reviewed", "audited")))
+
+
 def _row(values: tuple[Any, ...]) -> Row:
-    *first, reviewed, told, audited, next_at = values
-    return Row(*(*first, bool(reviewed), bool(told), audited, next_at))
-
-
-def _conditions(query: Query, *more: str | int) -> tuple[str, list[object]]:
-    # The literal lets SQLite use the partial indexes.
-    parts = [f"standing IN ({', '.join(repr(str(s)) for s in query.standings)})"] if len(query.standings) > 1 else []
-    parts += [f"standing = '{query.standings[0]}'"] if len(query.standings) == 1 else []
-    values: list[object] = []
-    for column, value in (
-        ("queue", query.queue),
-        ("thread_id", query.thread_id),
-        ("tool", query.tool),
-        ("reviewed", query.reviewed),
-        ("told", query.told),
-    ):
-        if value is not None:
-            parts.append(f"{column} = ?")
-            values.append(value)
-    if query.next_before is not None:
-        parts.append("next_at <= ?")
-        values.append(query.next_before)
-    if query.due_after is not None:
-        parts.append("due_at > ?")
-        values.append(query.due_after)
-    if more:
-        parts.append(str(more[0]))
-        values += more[1:]
-    if query.after is not None and query.next_before is not None:
-        parts.append("(next_at, id) > (?, ?)")
-        values += [query.after.next_at, query.after.id]
-    elif query.after is not None:
-        # A row without a due time comes before those that have one.
-        parts.append("(due_at, id) > (?, ?)" if query.after.due_at else "(due_at IS NOT NULL OR id > ?)")
-        values += [query.after.due_at, query.after.id] if query.after.due_at else [query.after.id]
-    return " AND ".join(parts) or "1", values
+    return Row(*values[: _SAID.start], *map(bool, values[_SAID]), *values[_SAID.stop :])

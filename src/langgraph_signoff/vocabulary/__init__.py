@@ -31,7 +31,7 @@ from langgraph_signoff.vocabulary.rulings import (
     Ruling,
     Slot,
 )
-from langgraph_signoff.vocabulary.tickets import Reviewer, Run, Ticket, Use
+from langgraph_signoff.vocabulary.tickets import Reviewer, Run, Stuck, Ticket, Use
 from langgraph_signoff.vocabulary.undoing import Done, FollowUp, Left, Rollback, Undo, Undoing
 
 __all__ = [
@@ -70,6 +70,7 @@ __all__ = [
     "Run",
     "Slot",
     "Standing",
+    "Stuck",
     "Ticket",
     "Undo",
     "Undoing",

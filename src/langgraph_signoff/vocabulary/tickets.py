@@ -144,6 +144,14 @@ _HISTORY = {
 _NOT_SHOWN = _HISTORY | {"uses", "ended", "follow_up"}
 
 
+class Stuck(Word):
+    """A ticket that does not move, why, and since when."""
+
+    ticket: Ticket
+    why: Literal["dead", "in_doubt", "unused", "in_hand", "unwoken"]
+    since: datetime
+
+
 class Run(Word):
     """What `run`, `resume` and `status` give back."""
 
