@@ -18,7 +18,7 @@ from langgraph_signoff.vocabulary import SHORTEST_DIGEST
 
 SEALS = "seals"
 
-_NO_TICKETS = (SEALS, law.HALTS)  # streams without a standing
+_NO_TICKETS = (SEALS, law.HALTS, law.ABSENCES)  # streams without a standing
 
 
 @dataclass

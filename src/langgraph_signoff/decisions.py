@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from langgraph_signoff import law
 from langgraph_signoff.canonical import is_deeper
-from langgraph_signoff.desk import Step
+from langgraph_signoff.desk import Desk, Step
 from langgraph_signoff.durations import parse_duration
 from langgraph_signoff.errors import IncompleteDecision
-from langgraph_signoff.law import Case, Halt, Say, Scope
+from langgraph_signoff.law import Absence, Case, Halt, Say, Scope
 from langgraph_signoff.ledger import Draft
 from langgraph_signoff.office import Office
 from langgraph_signoff.revision import revise
@@ -42,8 +43,7 @@ class Decisions(Office):
         AnswerRefused, which names the field, for what does not fit what was asked.
         """
         say = self._say(Verdict.ANSWER, ticket, by, reason, if_digest)
-        step = lambda case: law.answer(case, say, value, self._people(case))  # noqa: E731  # a step of one line
-        return to_ticket(self.desk.write(self._id(ticket), step))
+        return self._spoken(ticket, say, lambda case, said: law.answer(case, said, value, self._people(case)))
 
     def confirm(self, ticket: Ticket | str, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
         """Says of the audit of an action that it was right. Raises a DecisionRefused that says why not."""
@@ -80,22 +80,23 @@ class Decisions(Office):
         if args is None:
             return self._decide(ticket, say)
 
-        def step(case: Case) -> list[Draft]:
-            return revise(case, say, args, policy=self._policy_for(case), desk=self.desk)
+        def step(case: Case, said: Say) -> list[Draft]:
+            return revise(case, said, args, policy=self._policy_for(case), desk=self.desk)
 
-        return to_ticket(self.desk.write(self._id(ticket), step, policies=self._policy_in_force()))
+        return self._spoken(ticket, say, step, policies=self._policy_in_force())
 
     def hear(self, replies: Sequence[Reply], *, by: str) -> list[Ticket]:
         """Hears what one person says of several tickets: all of it, or nothing if the law refuses any, and that is raised.
 
         `by` is taken to the letter: a server's user whose name only looks like another's is somebody else.
         """
-        steps = {reply.ticket_id: self._step(reply, by) for reply in replies}
+        voice = _Voice(self.desk, self._people)
+        steps = {reply.ticket_id: self._step(reply, by, voice) for reply in replies}
         if len(steps) < len(replies):
             raise IncompleteDecision("one ticket is named twice")
         if any(is_deeper([reply.args, reply.value], _DEEPEST) for reply in replies):
             raise IncompleteDecision(f"it is nested more than {_DEEPEST} levels deep")
-        return [to_ticket(case) for case in self.desk.write_together(steps, policies=self._policy_in_force())]
+        return [to_ticket(case) for case in self._heard_together(steps, voice)]
 
     def comment(self, ticket: Ticket | str, *, by: str, text: str) -> Ticket:
         """Adds a note to a ticket, at any time; it changes nothing."""
@@ -122,10 +123,11 @@ class Decisions(Office):
         It keeps nobody from deciding. Raises TicketTaken if somebody else has it, NotAllowedToDecide for who may not decide it.
         """
 
-        def step(case: Case) -> list[Draft]:
-            return law.take(case, by=by.strip(), people=self._people(case), now=self.desk.clock())
+        def step(case: Case, said: Say) -> list[Draft]:
+            people, now = self._people(case), self.desk.clock()
+            return law.take(case, by=said.by, people=people, now=now, behalf=said.behalf)
 
-        return to_ticket(self.desk.write(self._id(ticket), step))
+        return self._spoken(ticket, Say(Verdict.COMMENT, by.strip(), ""), step)
 
     def put_back(self, ticket: Ticket | str, *, by: str) -> Ticket:
         """Puts back what one has taken, or was assigned. Raises TicketTaken where it is another's."""
@@ -146,12 +148,12 @@ class Decisions(Office):
         """
         more = None if span is None else parse_duration(span)
 
-        def step(case: Case) -> list[Draft]:
+        def step(case: Case, said: Say) -> list[Draft]:
             policy = self._policy_for(case)
-            most = policy.due(case.requirements, case.due_at)
-            return law.extend(case, by=by.strip(), reason=reason, people=policy.people, most=most, span=more)
+            most, who = policy.due(case.requirements, case.due_at), {"by": said.by, "behalf": said.behalf}
+            return law.extend(case, reason=reason, people=policy.people, most=most, span=more, **who)
 
-        return to_ticket(self.desk.write(self._id(ticket), step))
+        return self._spoken(ticket, Say(Verdict.COMMENT, by.strip(), ""), step)
 
     def erase(self, ticket: Ticket | str, *, by: str, reason: str) -> Ticket:
         """Erases what a finished ticket was about: arguments, words, result. That it was, and who erased it and why, stays.
@@ -171,8 +173,7 @@ class Decisions(Office):
         if answer not in set(Answer):
             raise IncompleteDecision(f"{answer!r} settles nothing; say {', '.join(Answer)}")
         known = Answer(answer)
-        step = lambda case: law.settle(case, known, say, self._people(case), result)  # noqa: E731  # a step of one line
-        return to_ticket(self.desk.write(self._id(ticket), step))
+        return self._spoken(ticket, say, lambda case, said: law.settle(case, known, said, self._people(case), result))
 
     # Stopping ---------------------------------------------------------------------------------------------------------
 
@@ -196,13 +197,42 @@ class Decisions(Office):
         """What is halted now, the oldest first."""
         return list(self.desk.halts().active)
 
+    # Standing in ------------------------------------------------------------------------------------------------------
+
+    def delegate(
+        self, absent: str, *, to: str, until: datetime, by: str, start: datetime | None = None, reason: str = ""
+    ) -> list[Absence]:
+        """Lets somebody decide in the name of one who is away, from `start` (now) until `until`; every delegation that holds.
+
+        It is said by who is away, or by the owner of a queue; a later one replaces the one before. Both names are on the record of
+        each decision, neither may have a part in the action that bars them, and together they count once. Raises
+        NotAllowedToDecide, IncompleteDecision.
+        """
+        now = self.desk.clock()
+        wanted = Absence(absent.strip(), to.strip(), start or now, until, by.strip(), reason)
+        return self._delegated(
+            lambda _: law.delegate(wanted, people=self.policy.people, owners=self.policy.owners, now=now)
+        )
+
+    def end_delegation(self, absent: str, *, by: str) -> list[Absence]:
+        """Ends a delegation: whoever was away decides again by themselves alone. Raises IncompleteDecision if there is none."""
+        now, owners = self.desk.clock(), self.policy.owners
+        return self._delegated(lambda held: law.take_back(held, absent.strip(), by=by.strip(), owners=owners, now=now))
+
+    def absences(self) -> list[Absence]:
+        """Every delegation that holds now, or will."""
+        return list(self.desk.absences().at(self.desk.clock()))
+
+    def _delegated(self, step: Callable[[law.Absences], Draft]) -> list[Absence]:
+        return list(self.desk.write_absence(step).at(self.desk.clock()))
+
     # ------------------------------------------------------------------------------------------------------------------
 
-    def _step(self, reply: Reply, by: str) -> Step:
+    def _step(self, reply: Reply, by: str, voice: _Voice) -> Step:
         says = reply.says
         if isinstance(says, Answer):
             settles = Say(Verdict.COMMENT, by, "", reply.reason)
-            return lambda case: law.settle(case, says, settles, self._people(case), reply.value)
+            return voice.step(settles, lambda case, said: law.settle(case, says, said, self._people(case), reply.value))
         if says is Verdict.REVISE and reply.args is None and not reply.reason.strip():
             raise IncompleteDecision("a revision is either args (what should run) or words (what to propose instead)")
         if says is Verdict.ANSWER and "value" not in reply.model_fields_set:
@@ -210,10 +240,9 @@ class Decisions(Office):
                 "an answer says what it is: give its value, or `message`; null where that is meant"
             )
 
-        def step(case: Case) -> list[Draft]:
+        def step(case: Case, said: Say) -> list[Draft]:
             # Whoever names the generation and its digest was shown just this.
-            seen = to_ticket(case).seen if reply.generation is not None else ""
-            say = Say(says, by, reply.digest, reply.reason, seen, reply.generation)
+            say = replace(said, seen=to_ticket(case).seen if reply.generation is not None else "")
             if says is Verdict.REVISE and reply.args is not None:
                 return revise(case, say, reply.args, policy=self._policy_for(case), desk=self.desk)
             if says is Verdict.ANSWER:
@@ -222,7 +251,11 @@ class Decisions(Office):
                 return law.comment(case, say, self._people(case))
             return law.decide(case, say, self._people(case))
 
-        return step
+        return voice.step(Say(says, by, reply.digest, reply.reason, "", reply.generation), step)
+
+    def _heard_together(self, steps: Mapping[str, Step], voice: _Voice) -> list[Case]:
+        policies = self._policy_in_force()
+        return self.desk.write_together(steps, policies=policies, ends=lambda: voice.read)
 
     def _say(self, verdict: Verdict, ticket: Ticket | str, by: str, reason: str, if_digest: str | None) -> Say:
         if isinstance(ticket, Ticket):
@@ -232,7 +265,39 @@ class Decisions(Office):
         return Say(verdict, by.strip(), if_digest, reason)
 
     def _decide(self, ticket: Ticket | str, say: Say) -> Ticket:
-        return to_ticket(self.desk.write(self._id(ticket), lambda case: law.decide(case, say, self._people(case))))
+        return self._spoken(ticket, say, lambda case, said: law.decide(case, said, self._people(case)))
+
+    def _spoken(
+        self,
+        ticket: Ticket | str,
+        say: Say,
+        step: Callable[[Case, Say], list[Draft]],
+        *,
+        policies: Iterable[tuple[str, str]] = (),
+    ) -> Ticket:
+        voice = _Voice(self.desk, self._people)
+        heard = voice.step(say, step)
+        return to_ticket(self.desk.write(self._id(ticket), heard, policies=policies, ends=lambda: voice.read))
+
+
+class _Voice:
+    """Finds in whose name somebody speaks; `read`: the streams that this rests on, with the number of their last entry."""
+
+    def __init__(self, desk: Desk, people: Callable[[Case], law.People]) -> None:
+        self._desk, self._people = desk, people
+        self.read: dict[str, int] = {}
+
+    def step(self, say: Say, step: Callable[[Case, Say], list[Draft]]) -> Step:
+        """A step of the desk that says this in the name that it is said in."""
+        return lambda case: step(case, self._speaking(case, say))
+
+    def _speaking(self, case: Case, say: Say) -> Say:
+        people = self._people(case)
+        if law.cannot(case, say.by, people) is None:
+            return say
+        held = self._desk.absences()
+        self.read = {law.ABSENCES: held.seq}
+        return law.speaking(case, say, people, held.deputies(self._desk.clock()))
 
 
 def _worded(case: Case, value: Json) -> Json:

@@ -138,12 +138,19 @@ class Desk:
 
         return _until_fresh(attempt)
 
-    def write_together(self, steps: Mapping[str, Step], *, policies: Iterable[tuple[str, str]] = ()) -> list[Case]:
+    def write_together(
+        self,
+        steps: Mapping[str, Step],
+        *,
+        policies: Iterable[tuple[str, str]] = (),
+        ends: Callable[[], Mapping[str, int]] = dict,
+    ) -> list[Case]:
         """Adds what each step makes of its ticket's case, all in one transaction: if any of them raises, nothing."""
 
         def attempt() -> list[Case]:
             found = [(*self._as_of_now(ticket_id), step) for ticket_id, step in steps.items()]
-            self._append_all([(case, last, step(case)) for case, last, step in found], policies)
+            additions = [(case, last, step(case)) for case, last, step in found]
+            self._append_all(additions, policies, ends())
             return [case for case, _, _ in found]
 
         return _until_fresh(attempt)
@@ -196,16 +203,25 @@ class Desk:
 
     def write_halt(self, step: Callable[[law.Halts], Draft]) -> law.Halts:
         """Adds what `step` makes of the halts that hold; what holds then."""
-        for _ in range(_MOST_READS):
-            history = self.ledger.history(law.HALTS)
-            drafts = [step(law.halts(history))]
-            entries = link(law.HALTS, history[-1] if history else None, drafts, self.clock())
-            try:
-                self.ledger.append(entries)
-            except StaleTicket:
-                continue
-            return law.halts([*history, *entries])
-        raise StaleTicket(law.HALTS, entries[-1].seq)
+        return law.halts(self._write_on(law.HALTS, lambda history: step(law.halts(history))))
+
+    def absences(self) -> law.Absences:
+        """Who stands in for whom."""
+        with _readable(law.ABSENCES):
+            return law.absences(self.ledger.history(law.ABSENCES))
+
+    def write_absence(self, step: Callable[[law.Absences], Draft]) -> law.Absences:
+        """Adds what `step` makes of the delegations that hold; what holds then."""
+        return law.absences(self._write_on(law.ABSENCES, lambda history: step(law.absences(history))))
+
+    def _write_on(self, stream: str, step: Callable[[list[Entry]], Draft]) -> list[Entry]:
+        def attempt() -> list[Entry]:
+            history = self.ledger.history(stream)
+            entries = link(stream, history[-1] if history else None, [step(history)], self.clock())
+            self.ledger.append(entries)
+            return [*history, *entries]
+
+        return _until_fresh(attempt)
 
     def keep_awake(self, thread_id: str) -> None:
         """Notes that a thread has something to go on with as soon as a halt is released."""

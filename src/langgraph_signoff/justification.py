@@ -51,7 +51,7 @@ def _action(ticket: Ticket, undoings: Undoings) -> dict[str, Json]:
         "args": ticket.args,
         "standing": str(ticket.standing),
         "why": f"{ticket.reason_code} ({ticket.rule})",
-        "decided_by": [f"{d.by}: {d.verdict}" + (f", {d.reason}" if d.reason else "") for d in decisions],
+        "decided_by": [f"{d.who}: {d.verdict}" + (f", {d.reason}" if d.reason else "") for d in decisions],
         "can_undo": ticket.tool in undoings.declared,
         **({"undone": True} if ticket.id in undoings.done else {}),
         **given,

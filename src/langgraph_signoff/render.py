@@ -308,7 +308,7 @@ def decision_lines(ticket: Ticket) -> list[str]:
     lines = []
     for decision in ticket.decisions:
         lines.append(
-            f"{decision.by} {_SAID[decision.verdict]}{_answer(ticket, decision)} at {time_text(decision.at)}"
+            f"{decision.who} {_SAID[decision.verdict]}{_answer(ticket, decision)} at {time_text(decision.at)}"
             + (f": {decision.reason}" if decision.reason else "")
         )
         lines += [f"  {line}" for line in patch_lines(decision.patch)]

@@ -84,7 +84,8 @@ class Signoff(Asking, Decisions, Worklists):
         Empty where the policy names no people, and believes any name. Raises UnknownTicket.
         """
         case = self.desk.case(self._id(ticket))
-        return law.reviewers(case, self._people(case))
+        deputies = self.desk.absences().deputies(self.desk.clock())
+        return law.reviewers(case, self._people(case), deputies)
 
     def watch(self, *, after: int | None = None, every: float = 0.5) -> Iterator[dict[str, Any]]:
         """Whatever comes onto the record from now on, live and without end: rulings, tickets, decisions, outcomes, halts.

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from langgraph_signoff.cli import (
+    absences,
     clock,
     deciding,
     demo,
@@ -81,7 +82,7 @@ def signoff(
     ctx.obj = Shell(ledger, policy, name, json, url, headers).over(environment)
 
 
-for commands in (reading, history, deciding, resuming, following, clock, recording, watching, policy, demo):
+for commands in (reading, history, deciding, resuming, following, absences, clock, recording, watching, policy, demo):
     commands.register(app)
 
 

@@ -61,7 +61,11 @@ def _deed(entry: dict[str, Any]) -> str:
             return f"amended  {_WHY.get(body['ruling']['reason_code'], _CHANGED)}: {_ruled(body['ruling'])}"
         case "decided":
             groups = f" ({', '.join(body['groups'])})" if body["groups"] else ""
-            return f"decided  {body['verdict']} by {body['by']}{groups}, generation {body['generation']}"
+            who = f"{body['by']} for {body['behalf']}" if body.get("behalf") else body["by"]
+            return f"decided  {body['verdict']} by {who}{groups}, generation {body['generation']}"
+        case "delegated":
+            span = f"{body['start'][:16]} to {body['until'][:16]}".replace("T", " ")
+            return f"delegated  {body['deputy']} for {body['absent']}, {span} UTC, by {body['by']}"
         case "claimed":
             return f"claimed  attempt {body['attempt']} by process {pid_of(body['owner'])}"
         case "taken":

@@ -1,8 +1,28 @@
 """Review: what a ticket's history permits, who may decide, and what time does. Pure."""
 
+from langgraph_signoff.law.absences import (
+    ABSENCES,
+    Absence,
+    Absences,
+    Deputies,
+    absences,
+    delegate,
+    speaking,
+    take_back,
+)
 from langgraph_signoff.law.audits import Choice, audit_id, choose, draw, entry_of, follow_up, is_run, noted, opened
 from langgraph_signoff.law.case import Case, Claim, Involved
-from langgraph_signoff.law.eligibility import People, awaits, lacks, reviewers, too_few, unknown, voice_of, why_not
+from langgraph_signoff.law.eligibility import (
+    People,
+    awaits,
+    cannot,
+    lacks,
+    reviewers,
+    too_few,
+    unknown,
+    voice_of,
+    why_not,
+)
 from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
 from langgraph_signoff.law.handling import assign, extend, put_back, take
 from langgraph_signoff.law.history import advance, fold, recorded, standing
@@ -42,13 +62,17 @@ from langgraph_signoff.law.verdicts import (
 )
 
 __all__ = [
+    "ABSENCES",
     "HALTS",
     "PATTERNS",
     "PLAN_TOOL",
     "STRICTNESS",
+    "Absence",
+    "Absences",
     "Case",
     "Choice",
     "Claim",
+    "Deputies",
     "Edit",
     "Halt",
     "Halts",
@@ -58,16 +82,19 @@ __all__ = [
     "Say",
     "Scope",
     "Step",
+    "absences",
     "advance",
     "answer",
     "assign",
     "audit_id",
     "awaits",
     "before",
+    "cannot",
     "choose",
     "comment",
     "covers",
     "decide",
+    "delegate",
     "draw",
     "entry_of",
     "erase",
@@ -99,12 +126,14 @@ __all__ = [
     "settled",
     "silence",
     "span",
+    "speaking",
     "spelled",
     "standing",
     "stands",
     "step_for",
     "stricter",
     "take",
+    "take_back",
     "too_few",
     "turn",
     "unknown",

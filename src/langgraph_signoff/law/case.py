@@ -44,14 +44,13 @@ class Involved:
     """Who has had a part in an action before it is decided: for whom it is, who wrote its arguments, who revised it before."""
 
     requester: str | None = None
-    author: str | None = None
+    authors: frozenset[str] = frozenset()
     previous_revisers: frozenset[str] = frozenset()
 
     def who(self, part: Part) -> frozenset[str | None]:
         """Those who have had this part."""
-        if part == "previous_reviser":
-            return self.previous_revisers
-        return frozenset({self.requester if part == "requester" else self.author})
+        named = {"previous_reviser": self.previous_revisers, "author": self.authors}
+        return named.get(part) or frozenset({self.requester} if part == "requester" else ())
 
 
 @dataclass(slots=True)
@@ -90,7 +89,7 @@ class Case:
     why: str = ""
     erasure: str = ""
     decisions: list[Decision] = field(default_factory=list)
-    author: str | None = None
+    authors: frozenset[str] = frozenset()
     assignee: str | None = None
     taker: str | None = None
     taken_until: datetime | None = None
@@ -142,13 +141,14 @@ class Case:
     @property
     def involved(self) -> Involved:
         """Who has had a part in it."""
-        return Involved(self.requester, self.author, frozenset(self.opening.get("revisers", ())))
+        return Involved(self.requester, self.authors, frozenset(self.opening.get("revisers", ())))
 
     @property
     def revisers(self) -> tuple[str, ...]:
         """Who has revised it, in this round or in one before: with arguments, or back to the agent with words."""
-        said = (decision.by for decision in self.decisions if decision.verdict is Verdict.REVISE)
-        return tuple(dict.fromkeys([*self.opening.get("revisers", ()), *said]))
+        said = (d for d in self.decisions if d.verdict is Verdict.REVISE)
+        names = (name for d in said for name in (d.by, d.principal))
+        return tuple(dict.fromkeys([*self.opening.get("revisers", ()), *names]))
 
     def verdicts(self) -> dict[str, Verdict]:
         """The words on this generation that count: the latest one of each person who may still decide."""
@@ -161,7 +161,7 @@ class Case:
     def latest(self) -> dict[str, Decision]:
         """What each person has said last of this generation."""
         words = (d for d in self.decisions if d.generation == self.generation and d.verdict is not Verdict.COMMENT)
-        return {d.by: d for d in words}
+        return {d.principal: d for d in words}
 
     @property
     def answer(self) -> Decision | None:
@@ -181,8 +181,8 @@ class Case:
     def voices(self, names: Collection[str]) -> list[Voice]:
         """What these people have said last, in the order in which they said it, as voices for a panel."""
         latest = self.latest()
-        said = (decision for decision in self.decisions if latest.get(decision.by) is decision)
-        return [Voice(decision.by, frozenset(decision.groups)) for decision in said if decision.by in names]
+        said = (decision for decision in self.decisions if latest.get(decision.principal) is decision)
+        return [Voice(d.principal, frozenset(d.groups)) for d in said if d.principal in names]
 
     @property
     def in_hand(self) -> str:
@@ -213,7 +213,7 @@ class Case:
     @property
     def last_by(self) -> str:
         """Who has decided last, comments apart."""
-        return next((d.by for d in reversed(self.decisions) if d.verdict is not Verdict.COMMENT), "")
+        return next((d.who for d in reversed(self.decisions) if d.verdict is not Verdict.COMMENT), "")
 
     @property
     def is_chosen(self) -> bool:

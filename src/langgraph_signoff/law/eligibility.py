@@ -49,11 +49,21 @@ def too_few(requirements: Requirements, *, people: People, requester: str | None
     return len(may) < requirements.approvals or not all(is_possible(panel, voices) for panel in requirements.panels)
 
 
-def reviewers(case: Case, people: People) -> tuple[Reviewer, ...]:
-    """Everybody whom the policy knows, and whether they may decide this ticket now; nobody where any name is believed."""
+def reviewers(case: Case, people: People, deputies: Mapping[str, Sequence[str]] | None = None) -> tuple[Reviewer, ...]:
+    """Everybody whom the policy knows, and whether they may decide this ticket now; nobody where any name is believed.
+
+    `deputies`: for whom each of them stands in now.
+    """
+    stand_ins = deputies or {}
     away = departed(case, people, but="")
     agreed = case.voices([by for by in case.approvers if by not in away])
-    found = [(by, *_stance(case, by, people, agreed)) for by in sorted(people or {})]
+    found = []
+    for by in sorted(people or {}):
+        may, why = _stance(case, by, people, agreed)
+        for absent in () if may or takes_part(case, by) else stand_ins.get(by, ()):
+            if not may and _stance(case, absent, people, agreed)[0]:
+                may, why = True, f"stands in for {absent}"
+        found.append((by, may, why))
     return tuple(
         Reviewer(name=by, groups=tuple(sorted((people or {})[by])), may=may, why=why) for by, may, why in found
     )
@@ -136,8 +146,13 @@ def departed(case: Case, people: People, *, but: str) -> list[str]:
 def _left(case: Case, said: Decision, people: People) -> bool:
     # They spoke as one of a group that a panel asks for, and are in it no more.
     asked = {name for panel in case.requirements.panels for name in named(panel)}
-    now = people[said.by] if people is not None else frozenset()
+    now = people[said.principal] if people is not None else frozenset()
     return any(f"group:{group}" in asked and group not in now for group in said.groups)
+
+
+def takes_part(case: Case, by: str) -> bool:
+    """Whether somebody has a part in the action that bars them from deciding it, in whoever's name."""
+    return any(by in case.involved.who(part) for part in case.requirements.barred)
 
 
 def cannot(case: Case, by: str, people: People) -> str | None:

@@ -13,15 +13,15 @@ from langgraph_signoff.vocabulary import Standing
 _WAITS = (Standing.PENDING, Standing.IN_DOUBT, Standing.UNDER_AUDIT)
 
 
-def take(case: Case, *, by: str, people: People, now: datetime) -> list[Draft]:
+def take(case: Case, *, by: str, people: People, now: datetime, behalf: str = "") -> list[Draft]:
     """Takes a ticket in hand for as long as its policy says, so that nobody else reads it meanwhile; taken again, for as long
-    again. Raises TicketTaken where it is another's.
+    again. `behalf`: for whom they stand in. Raises TicketTaken where it is another's.
     """
     _waits(case)
-    _may(case, by, people)
+    _may(case, behalf or by, people)
     if case.taker not in (None, by) and now < until(case):
         raise TicketTaken(f"{case.taker} has taken ticket {case.id[:12]} until {stamp(until(case))[:16]} UTC")
-    if case.assignee not in (None, by):
+    if case.assignee not in (None, by, behalf):
         raise TicketTaken(f"ticket {case.id[:12]} is assigned to {case.assignee}; have it reassigned to take it")
     return [Draft("taken", {"by": by, "until": stamp(now + case.requirements.take_for)})]
 
@@ -54,12 +54,15 @@ def assign(case: Case, *, by: str, to: str, reason: str, people: People) -> list
 
 
 def extend(
-    case: Case, *, by: str, reason: str, people: People, most: datetime, span: timedelta | None = None
+    case: Case, *, by: str, reason: str, people: People, most: datetime, span: timedelta | None = None, behalf: str = ""
 ) -> list[Draft]:
-    """Gives a ticket more time to be decided in: once, until `most` at the latest. Raises TicketClosed if it has been given."""
+    """Gives a ticket more time to be decided in: once, until `most` at the latest. Raises TicketClosed if it has been given.
+
+    `behalf`: for whom they stand in.
+    """
     if case.standing not in (Standing.PENDING, Standing.UNDER_AUDIT):
         raise TicketClosed(f"ticket {case.id[:12]} is {case.standing}; no time of its is running out")
-    _may(case, by, people)
+    _may(case, behalf or by, people)
     if not reason.strip():
         raise IncompleteDecision("more time takes a reason, which stays on record")
     if case.extended_by:

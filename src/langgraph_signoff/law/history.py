@@ -120,6 +120,7 @@ def _decided(case: Case, entry: Entry) -> None:
         {
             "verdict": body["verdict"],
             "by": body["by"],
+            "behalf": body.get("behalf", ""),
             "at": entry.at,
             "generation": body["generation"],
             "groups": body["groups"],
@@ -156,7 +157,8 @@ def _count_author(case: Case, *, approves: bool) -> None:
 
 
 def _revised(case: Case, entry: Entry) -> None:
-    due_at, case.author = case.due_at, entry.body["by"]
+    due_at = case.due_at
+    case.authors = frozenset({entry.body["by"], entry.body.get("behalf") or entry.body["by"]})
     _next_generation(case, entry)
     # A shorter window binds from the edit on; a longer one gives no more time than there was.
     case.due_at = min(due_at, case.due_at)

@@ -35,7 +35,7 @@ from langgraph_signoff.vocabulary import (
 class Say:
     """What somebody says, before the law has heard it. `digest`, `seen` and `generation` name what they were shown.
 
-    `generation` is None if only the digest is known: edits can lead back to the same one.
+    `generation` is None if only the digest is known: edits can lead back to the same one. `behalf`: for whom they stand in.
     """
 
     verdict: Verdict
@@ -44,6 +44,12 @@ class Say:
     reason: str = ""
     seen: str = ""
     generation: int | None = None
+    behalf: str = ""
+
+    @property
+    def principal(self) -> str:
+        """Whose word it is: theirs, or that of whom they stand in for."""
+        return self.behalf or self.by
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +70,9 @@ def decide(case: Case, say: Say, people: People) -> list[Draft]:
         raise RevisionRefused(
             f"this is round {case.rounds}, and the policy gives {case.requirements.max_revisions}; approve or reject it"
         )
-    gone = departed(case, people, but=say.by)
+    gone = departed(case, people, but=say.principal)
     if case.requirements.panels and say.verdict in (Verdict.APPROVE, Verdict.CONFIRM):
-        must_help(case, say.by, people, [by for by in case.approvers if by not in gone])
+        must_help(case, say.principal, people, [by for by in case.approvers if by not in gone])
     drafts = [_decided(case, say, people, _without(gone))]
     return drafts + alerts(case, drafts)
 
@@ -77,15 +83,15 @@ def answer(case: Case, say: Say, value: Any, people: People) -> list[Draft]:
     if case.kind != "question":
         raise WrongVerdict(f"ticket {case.id[:12]} asks nothing; approve, reject or revise it")
     hear(case, say, people)
-    given, gone = fitting(case.action.get("answer_schema", {}), value), departed(case, people, but=say.by)
+    given, gone = fitting(case.action.get("answer_schema", {}), value), departed(case, people, but=say.principal)
     said = {by: word for by, word in case.latest().items() if word.verdict is Verdict.ANSWER and by not in gone}
     same = {by for by, word in said.items() if is_same(word.answer, given)}
-    if say.by in same:
+    if say.principal in same:
         raise TicketClosed(
             f"{say.by} has already given this answer to ticket {case.id[:12]}; it waits for somebody else"
         )
-    must_help(case, say.by, people, same)
-    about = {**_without(gone), "agreed": sorted(same | {say.by})}
+    must_help(case, say.principal, people, same)
+    about = {**_without(gone), "agreed": sorted(same | {say.principal})}
     return [_decided(case, say, people, about, {"answer": given})]
 
 
@@ -97,9 +103,11 @@ def revise(case: Case, say: Say, edit: Edit, people: People) -> list[Draft]:
     if edit.digest == case.digest:
         raise RevisionRefused("the edit changes nothing; approve the call as it is")
     needs = widened(edit.ruling.requirements, case.level)
-    involved = replace(case.involved, author=say.by)
-    may = why_not(needs, by=say.by, people=people, involved=involved) is None
-    approves = may and can_help(needs, voice_of(say.by, people), [])
+    involved = replace(case.involved, authors=frozenset({say.by, say.principal}))
+    names = {say.by} if not say.behalf else {say.by, say.behalf}
+    is_barred = any(names & involved.who(part) for part in needs.barred)
+    may = why_not(needs, by=say.principal, people=people, involved=involved) is None and not is_barred
+    approves = may and can_help(needs, voice_of(say.principal, people), [])
     more = {"approves": approves, "ruling": edit.ruling.model_dump(mode="json")}
     words = {"edit": {"args": edit.args, "parsed": edit.parsed, "digest": edit.digest}, "patch": list(edit.patch)}
     return [_decided(case, say, people, more, words)]
@@ -166,7 +174,7 @@ def settle(case: Case, answer: Answer, say: Say, people: People, result: Any = N
 def settled(case: Case, answer: Answer, say: Say, result: Any) -> list[Draft]:
     """What an answer adds to a case in doubt, whoever gave it: an eligible person, or the tool's own probe."""
     _in_doubt(case)
-    about = {"attempt": case.attempts, "by": say.by}
+    about = {"attempt": case.attempts, "by": say.by, **({"behalf": say.behalf} if say.behalf else {})}
     match answer:
         case Answer.HAPPENED:
             return [Draft("executed", about, {"rendering": result, "reason": say.reason})]
@@ -202,10 +210,22 @@ def hear(case: Case, say: Say, people: People) -> None:
     _may(case, say, people)
     _reasoned(case, say)
     # Whoever edited the call may edit it again, or send it back after all; another answer replaces the one before.
-    if say.verdict not in (Verdict.REVISE, Verdict.ANSWER) and case.verdicts().get(say.by) is say.verdict:
+    if say.verdict not in (Verdict.REVISE, Verdict.ANSWER) and case.verdicts().get(say.principal) is say.verdict:
         raise TicketClosed(
-            f"{say.by} has already said {say.verdict} of ticket {case.id[:12]}; it waits for somebody else"
+            f"{say.principal} has already said {say.verdict} of ticket {case.id[:12]}; it waits for somebody else"
         )
+    _once(case, say)
+
+
+def _once(case: Case, say: Say) -> None:
+    # Whoever stands in for others is still one person, and undoes nobody's own word.
+    for word in case.latest().values():
+        if word.by == say.by and word.principal != say.principal:
+            raise TicketClosed(
+                f"{say.by} has spoken on ticket {case.id[:12]} as {word.who}; it waits for somebody else"
+            )
+        if say.behalf and word.principal == word.by == say.behalf:
+            raise TicketClosed(f"{say.behalf} has said {word.verdict} of ticket {case.id[:12]} themselves; that stands")
 
 
 def _fitting(case: Case, verdict: Verdict) -> None:
@@ -255,7 +275,7 @@ def _named(say: Say, people: People) -> None:
 
 
 def _may(case: Case, say: Say, people: People) -> None:
-    problem = cannot(case, say.by, people)
+    problem = cannot(case, say.principal, people)
     if problem:
         raise NotAllowedToDecide(f"{say.by} may not decide ticket {case.id[:12]}: {problem}")
 
@@ -272,8 +292,10 @@ def _reasoned(case: Case, say: Say) -> None:
 def _decided(
     case: Case, say: Say, people: People, more: dict[str, Any] | None = None, words: dict[str, Any] | None = None
 ) -> Draft:
-    groups = sorted(people[say.by]) if people is not None else []
-    body = {"verdict": str(say.verdict), "by": say.by, "generation": case.generation, "groups": groups, **(more or {})}
+    groups = sorted(people[say.principal]) if people is not None else []
+    behalf = {"behalf": say.behalf} if say.behalf else {}
+    about = {"generation": case.generation, "groups": groups, **behalf}
+    body = {"verdict": str(say.verdict), "by": say.by, **about, **(more or {})}
     return Draft(
         "decided", body, {"reason": say.reason, "digest": _named_in_full(case, say), "seen": say.seen, **(words or {})}
     )

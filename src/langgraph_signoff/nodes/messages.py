@@ -226,7 +226,7 @@ def _lost(case: Case, name: str) -> str:  # noqa: ARG001  # one shape for every 
 
 
 def _rejecters(case: Case) -> str:
-    return " and ".join(dict.fromkeys(d.by for d in case.decisions if d.verdict is Verdict.REJECT))
+    return " and ".join(dict.fromkeys(d.who for d in case.decisions if d.verdict is Verdict.REJECT))
 
 
 def _because(case: Case) -> str:

@@ -123,6 +123,11 @@ class Policy:
 
         return hours.after(start, BusinessSpan.parse(requirements.business))
 
+    @property
+    def owners(self) -> frozenset[str]:
+        """Who answers for some queue."""
+        return frozenset(queue.owner for queue in self._document.queues.values() if queue.owner)
+
     def needs_history(self, action: Action) -> bool:
         """Whether the rules that apply to this action read `history`."""
         return self._rulebook(action).needs_history

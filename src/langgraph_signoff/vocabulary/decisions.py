@@ -74,6 +74,7 @@ class Decision(Word):
 
     verdict: Verdict
     by: str
+    behalf: str = Field(default="", description="In whose name, if they stood in for somebody who was away.")
     at: datetime
     generation: int
     reason: str = ""
@@ -84,6 +85,16 @@ class Decision(Word):
     )
     answer: Json = Field(default=None, description="What was answered, if this is an answer.")
     groups: tuple[str, ...] = ()
+
+    @property
+    def principal(self) -> str:
+        """Whose word it is: nobody's counts twice."""
+        return self.behalf or self.by
+
+    @property
+    def who(self) -> str:
+        """Who said it, and for whom, such as `cem for ana`."""
+        return f"{self.by} for {self.behalf}" if self.behalf else self.by
 
 
 class Reply(Word):
