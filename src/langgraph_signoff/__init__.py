@@ -1,7 +1,7 @@
 """Puts a human decision in front of the actions a LangGraph agent must not take alone."""
 
 from langgraph_signoff.audit import Report
-from langgraph_signoff.entries import Entry
+from langgraph_signoff.entries import Entry, Notice
 from langgraph_signoff.errors import (
     ActionRefused,
     AnswerRefused,
@@ -12,6 +12,7 @@ from langgraph_signoff.errors import (
     LedgerError,
     LedgerUnavailable,
     LedgerVersion,
+    LinkRefused,
     Mistake,
     NotAllowedToDecide,
     NotHalted,
@@ -44,10 +45,12 @@ from langgraph_signoff.vocabulary import (
     Audit,
     CurrentAction,
     Decision,
+    Delivery,
     Done,
     FollowUp,
     Happened,
     Left,
+    Notify,
     OnFlag,
     Outcome,
     Probe,
@@ -75,6 +78,7 @@ __all__ = [
     "CurrentAction",
     "Decision",
     "DecisionRefused",
+    "Delivery",
     "Done",
     "Entry",
     "FollowUp",
@@ -87,10 +91,13 @@ __all__ = [
     "LedgerUnavailable",
     "LedgerVersion",
     "Left",
+    "LinkRefused",
     "Mistake",
     "NotAllowedToDecide",
     "NotHalted",
     "NotWhatYouSaw",
+    "Notice",
+    "Notify",
     "OnFlag",
     "Outcome",
     "Policy",

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from langgraph_signoff import law
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket, UnknownTicket
 from langgraph_signoff.law import Case
-from langgraph_signoff.ledger import Draft, Entry, Ledger, Query, Row, Wake, link, stamp
+from langgraph_signoff.ledger import Draft, Entry, Ledger, Notice, Query, Row, Wake, link, stamp
 from langgraph_signoff.records import Opening, to_draft, to_row
 from langgraph_signoff.vocabulary import AUDITS, Counts, Kind, Standing, Verdict
 
@@ -108,13 +108,15 @@ class Desk:
         raise StaleTicket(openings[0].id, 1)
 
     def _open(self, openings: Sequence[Opening], policy: tuple[str, str], beside: Beside) -> None:
-        entries, rows = beside.entries, beside.rows
+        entries, rows, notices = beside.entries, beside.rows, list[Notice]()
         for opening in openings:
             [entry] = link(opening.id, None, [to_draft(opening)], self.clock())
+            case = law.recorded([entry])
             entries.append(entry)
-            rows.append(to_row(law.recorded([entry])))
+            rows.append(to_row(case))
+            notices += _owed(case, [entry])
         if entries:
-            self.ledger.append(entries, rows, [policy], beside.wakes)
+            self.ledger.append(entries, rows, [policy], beside.wakes, None, notices)
 
     def write(
         self,
@@ -285,7 +287,8 @@ class Desk:
         added = [self._add(case, last, drafts) for case, last, drafts in additions]
         entries = [entry for each in added for entry in each.entries]
         rows = [row for each in added for row in each.rows]
-        self.ledger.append(entries, rows, policies, [wake for each in added for wake in each.wakes], ends)
+        wakes, notices = [w for each in added for w in each.wakes], [n for each in added for n in each.notices]
+        self.ledger.append(entries, rows, policies, wakes, ends, notices)
         return [each.last for each in added]
 
     def _add(self, case: Case, last: Entry, drafts: list[Draft]) -> _Added:
@@ -298,9 +301,11 @@ class Desk:
         is_talk = all(draft.kind in _TALK or draft.body.get("verdict") == Verdict.COMMENT for draft in drafts)
         is_still = is_talk or case.standing is Standing.PENDING or case.kind == "audit"
         wakes = [] if is_still else [_wake(case, entries[-1])]
-        rows = [to_row(each) for each in (case, *(law.recorded([audit]) for audit in audits))]
+        opened = [law.recorded([audit]) for audit in audits]
+        rows = [to_row(each) for each in (case, *opened)]
+        notices = sum(map(_owed, [case, *opened], [entries, *([audit] for audit in audits)]), list[Notice]())
         # The audit opens with the outcome, in one transaction: nothing that ran can miss its choice.
-        return _Added(entries[-1], [*entries, *audits], rows, wakes)
+        return _Added(entries[-1], [*entries, *audits], rows, wakes, notices)
 
     def _audits(self, case: Case, ran: Entry, choice: law.Choice | None) -> list[Entry]:
         # An outcome must go on record, also where somebody has put a stream of that name there: a check finds it.
@@ -325,6 +330,7 @@ class _Added:
     entries: Sequence[Entry]
     rows: Sequence[Row]
     wakes: Sequence[Wake]
+    notices: Sequence[Notice]
 
 
 def _until_fresh(attempt: Callable[[], T]) -> T:
@@ -333,6 +339,10 @@ def _until_fresh(attempt: Callable[[], T]) -> T:
         with suppress(StaleTicket):
             return attempt()
     return attempt()
+
+
+def _owed(case: Case, entries: Sequence[Entry]) -> list[Notice]:
+    return law.owed(case, entries) if case.requirements.notify else []
 
 
 def _wake(case: Case, entry: Entry) -> Wake:

@@ -114,6 +114,30 @@ class Wake:
     since: str
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One event of a ticket that one channel is to be told, and how far that has come. Not part of the record.
+
+    `entry`: the hash of the entry that it tells of, written at `since`. `person`: whom it is for, empty for whoever reads the
+    channel. `state`: `waiting` (to be tried at `at`, being sent by `owner` if there is one), `sent` or `given_up` (then `at` is
+    when). `until`: when an owner on another host counts as dead. `problem`: what the last try came to.
+    """
+
+    entry: str
+    channel: str
+    person: str
+    ticket: str
+    seq: int
+    event: str
+    since: str
+    state: str
+    at: str
+    tries: int = 0
+    owner: str = ""
+    until: str = ""
+    problem: str = ""
+
+
 def stamp(moment: datetime) -> str:
     """A moment as fixed-width UTC text that sorts as the moments do."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -120,6 +120,10 @@ class TicketTaken(DecisionRefused):
     """Somebody else has this ticket in hand, or nobody has: the message says who and until when."""
 
 
+class LinkRefused(DecisionRefused):
+    """A link of a message that is used, over, forged, somebody else's, or made before the ticket was changed."""
+
+
 class RevisionRefused(DecisionRefused):
     """The edited arguments break the tool's schema, or the policy denies them, or no round is left."""
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph_signoff import law
 from langgraph_signoff.asking import Asking
-from langgraph_signoff.decisions import Decisions
 from langgraph_signoff.law import HALTS
 from langgraph_signoff.ledger import Entry, Query, moment, stamp
+from langgraph_signoff.telling import Telling
 from langgraph_signoff.view import to_ticket, words_of
 from langgraph_signoff.vocabulary import FollowUp, Reviewer, Run, Standing, Ticket
 from langgraph_signoff.worklists import Worklists
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from langgraph_signoff.audit import Report
 
 
-class Signoff(Asking, Decisions, Worklists):
+class Signoff(Asking, Telling, Worklists):
     """Gates tools, takes decisions, runs and resumes threads, over one ledger and one policy.
 
     `ledger`: path of the SQLite file, made if it is not there. `policy`: a YAML file's path or a `Policy`; without one,

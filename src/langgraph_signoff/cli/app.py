@@ -22,6 +22,7 @@ from langgraph_signoff.cli import (
     reading,
     recording,
     resuming,
+    telling,
     watching,
 )
 from langgraph_signoff.cli.exits import MEANINGS, code_of
@@ -82,7 +83,20 @@ def signoff(
     ctx.obj = Shell(ledger, policy, name, json, url, headers).over(environment)
 
 
-for commands in (reading, history, deciding, resuming, following, absences, clock, recording, watching, policy, demo):
+for commands in (
+    reading,
+    history,
+    deciding,
+    resuming,
+    following,
+    absences,
+    clock,
+    recording,
+    watching,
+    telling,
+    policy,
+    demo,
+):
     commands.register(app)
 
 

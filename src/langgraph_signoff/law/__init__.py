@@ -26,6 +26,7 @@ from langgraph_signoff.law.eligibility import (
 from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
 from langgraph_signoff.law.handling import assign, extend, put_back, take
 from langgraph_signoff.law.history import advance, fold, recorded, standing
+from langgraph_signoff.law.notices import ASKS, audience, event_of, owed
 from langgraph_signoff.law.plans import (
     PATTERNS,
     PLAN_TOOL,
@@ -63,6 +64,7 @@ from langgraph_signoff.law.verdicts import (
 
 __all__ = [
     "ABSENCES",
+    "ASKS",
     "HALTS",
     "PATTERNS",
     "PLAN_TOOL",
@@ -86,6 +88,7 @@ __all__ = [
     "advance",
     "answer",
     "assign",
+    "audience",
     "audit_id",
     "awaits",
     "before",
@@ -98,6 +101,7 @@ __all__ = [
     "draw",
     "entry_of",
     "erase",
+    "event_of",
     "exactly",
     "extend",
     "fold",
@@ -111,6 +115,7 @@ __all__ = [
     "next_at",
     "noted",
     "opened",
+    "owed",
     "permits_later",
     "permitted",
     "plan_of",

@@ -28,6 +28,7 @@ def stricter(old: Requirements, new: Requirements) -> Requirements:
             "max_revisions": min(old.max_revisions, new.max_revisions),
             "reask": min(old.reask, new.reask),
             "priority": max(old.priority, new.priority),
+            "notify": tuple(dict.fromkeys(old.notify + new.notify)),
         }
     )
 

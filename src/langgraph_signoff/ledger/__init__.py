@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from langgraph_signoff.entries import Draft, Entry, Lease, Row, Wake, link, moment, stamp
+from langgraph_signoff.entries import Draft, Entry, Lease, Notice, Row, Wake, link, moment, stamp
 from langgraph_signoff.errors import LedgerUnavailable
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Entry",
     "Lease",
     "Ledger",
+    "Notice",
     "Query",
     "Row",
     "Wake",
@@ -71,8 +72,9 @@ class Ledger(Protocol):
         policies: Iterable[tuple[str, str]] = (),
         wakes: Iterable[Wake] = (),
         ends: Mapping[str, int] | None = None,
+        notices: Iterable[Notice] = (),
     ) -> None:
-        """Adds entries, their contents, the rows, unseen policies and threads to wake in one durable transaction.
+        """Adds entries, their contents, the rows, unseen policies, threads to wake and notices in one durable transaction.
 
         `ends`: the number of the last entry that these streams must still end with. Raises `StaleTicket` if one does not,
         or if some stream already has an entry of that number; nothing is then written.
@@ -131,6 +133,15 @@ class Ledger(Protocol):
 
     def drop_wake(self, wake: Wake) -> None:
         """Forgets a thread to wake, unless a newer entry says so too. Need not survive a power cut."""
+
+    def due_notices(self, now: str, *, but: Collection[str] = ()) -> list[Notice]:
+        """The first notices that are to be tried by now, the longest due first; without those of the channels `but`."""
+
+    def notices(self, ticket: str | None = None) -> list[Notice]:
+        """The notices of a ticket; without one those that have not been sent, the oldest first."""
+
+    def swap_notice(self, old: Notice, new: Sequence[Notice]) -> bool:
+        """Puts others in the place of a notice if it is still as it was read; says whether it was. Durable."""
 
     def scan(self, after: int = 0) -> Iterator[tuple[int, Entry]]:
         """Every entry with its position, in the order in which they were written."""

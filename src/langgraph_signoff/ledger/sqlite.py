@@ -7,15 +7,15 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from langgraph_signoff.entries import Entry, Lease, Row, Wake
+from langgraph_signoff.entries import Entry, Lease, Notice, Row, Wake
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket
-from langgraph_signoff.ledger import Query
+from langgraph_signoff.ledger import Query, sqlite_outbox
 from langgraph_signoff.ledger.sqlite_file import FAILURES, connect, has_our_schema, translate
 from langgraph_signoff.ledger.sqlite_pages import select
 
@@ -122,6 +122,7 @@ class SqliteLedger:
         policies: Iterable[tuple[str, str]] = (),
         wakes: Iterable[Wake] = (),
         ends: Mapping[str, int] | None = None,
+        notices: Iterable[Notice] = (),
     ) -> None:
         """Adds all of it in one transaction that is on the disk when this returns."""
         with self._transaction() as db:
@@ -133,6 +134,7 @@ class SqliteLedger:
                 self._add(db, entry)
             db.executemany(PUT_ROW, map(_VALUES, rows))
             db.executemany(ADD_WAKE, ((wake.thread_id, wake.entry, wake.since) for wake in wakes))
+            sqlite_outbox.add(db, notices)
 
     def _add(self, db: sqlite3.Connection, entry: Entry) -> None:
         chained = (entry.prev, entry.hash, entry.contents_hash)
@@ -238,6 +240,19 @@ class SqliteLedger:
         """Not synced: what a power cut brings back is looked at once more."""
         with self._unsynced() as db:
             db.execute(DROP_WAKE, (wake.thread_id, wake.entry))
+
+    def due_notices(self, now: str, *, but: Collection[str] = ()) -> list[Notice]:
+        """The first hundred notices that are to be tried by now."""
+        return sqlite_outbox.to_notices(self._read(*sqlite_outbox.due(now, but)))
+
+    def notices(self, ticket: str | None = None) -> list[Notice]:
+        """The notices of a ticket, or those that nobody has got."""
+        return sqlite_outbox.to_notices(self._read(*sqlite_outbox.found(ticket)))
+
+    def swap_notice(self, old: Notice, new: Sequence[Notice]) -> bool:
+        """Compare and set."""
+        with self._transaction() as db:
+            return sqlite_outbox.swap(db, old, new)
 
     def scan(self, after: int = 0) -> Iterator[tuple[int, Entry]]:
         """Every entry in the order of writing, a thousand at a time."""

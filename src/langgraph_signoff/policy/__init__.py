@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ from langgraph_signoff.policy.loading import Source, read_bytes, read_data, read
 from langgraph_signoff.vocabulary import Action, Counts, Json, Requirements, Ruling
 
 if TYPE_CHECKING:
+    from langgraph_signoff.policy.channels import Channel, LinkTerms
     from langgraph_signoff.policy.rulebook import Rulebook
 
 __all__ = ["Policy", "render_describe"]
@@ -53,6 +54,9 @@ class Policy:
         people: Mapping[str, Any] | Literal["open"] | None = None,
         queues: Mapping[str, Any] | None = None,
         vars: Mapping[str, Json] | None = None,
+        channels: Mapping[str, Any] | None = None,
+        notify: Sequence[Any] | None = None,
+        links: Mapping[str, Any] | str | None = None,
         record: bool | None = None,
         supervision: Literal["tactical", "strategic", "hybrid"] | None = None,
     ) -> None:
@@ -64,6 +68,9 @@ class Policy:
             "people": people,
             "queues": queues,
             "vars": vars,
+            "channels": channels,
+            "notify": notify,
+            "links": links,
             "record": record,
             "supervision": supervision,
         }
@@ -144,6 +151,26 @@ class Policy:
     def put_off(self, name: str, *, kind: Literal["tool", "node"]) -> tuple[Requirements, ...]:
         """What the reviews of a tool's calls or a node's runs need that can wait for the outcome of the run."""
         return self._indexes[kind].rulebook(name).put_off
+
+    def channel(self, name: str) -> Channel | None:
+        """How a channel is defined; None if the policy names none so, or was read from a ledger, which holds no definitions."""
+        return self._document.channels.get(name)
+
+    def shows_arguments(self, queue: str, channel: str) -> bool:
+        """Whether the arguments of a queue's calls may leave by a channel: only if the queue says so."""
+        from langgraph_signoff.policy.index import hearings
+
+        return any(heard.arguments for heard in hearings(self._document, queue) if heard.channel == channel)
+
+    @property
+    def links(self) -> LinkTerms | None:
+        """Where the page behind a message's links is, and how long they hold; None if there are none."""
+        return self._document.links
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where messages reach people, by their names; who has no address is not in it."""
+        return {name: person.address for name, person in (self._document.people or {}).items() if person.address}
 
     def names(self, name: str, *, kind: Ruled) -> bool:
         """Whether an entry of the section for this kind names it, or a pattern fits it."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from langgraph_signoff.business import BusinessSpan
 from langgraph_signoff.panels import Voice, is_possible, named
+from langgraph_signoff.policy.channels import Hearing
 from langgraph_signoff.policy.describe import describe_mistake, secret_path
 from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Sampling, ServiceHours, Terms, Then, Tool
 from langgraph_signoff.policy.expressions import BadExpression, Expression, compile_expression
@@ -53,6 +54,7 @@ class _Checker:
         self.expressions: dict[Path, Expression] = {}
 
     def check(self) -> None:
+        self._check_hearings(self._document.notify, ("notify",))
         for name in self._document.people or {}:
             if name.startswith(_GROUP):
                 self._source.blame(("people", name), "a person's name cannot begin with `group:`", key=True)
@@ -75,10 +77,24 @@ class _Checker:
                 self._check_known(who, (*path, field, number))
         if queue.hours:
             self._check_hours(queue.hours, (*path, "hours"))
+        self._check_hearings(queue.notify or [], (*path, "notify"))
         self._check_window(queue, queue, path)
         self._check_escalation(queue, queue, path)
         self._check_panel(queue, path)
         self._check_quorum(Then(then="review", queue=name), path)
+
+    def _check_hearings(self, heard: Sequence[Hearing], path: Path) -> None:
+        channels, people = self._document.channels, self._document.people or {}
+        for number, hearing in enumerate(heard):
+            channel = channels.get(hearing.channel)
+            if hearing.channel not in channels and "channels" not in self._broken:
+                self._source.blame((*path, number), f"unknown channel {hearing.channel}; add it to `channels`")
+            elif hearing.channel in [other.channel for other in heard[:number]]:
+                self._source.blame((*path, number), f"{hearing.channel} hears of it already")
+            elif channel and channel.to and not any(person.address for person in people.values()):
+                self._source.blame(
+                    (*path, number), f"{hearing.channel} writes to people, and nobody in `people` has an address"
+                )
 
     def _check_hours(self, written: ServiceHours, path: Path) -> None:
         try:

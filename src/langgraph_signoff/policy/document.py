@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from langgraph_signoff.policy.channels import Channels, Hearings, LinkTerms, link_terms
 from langgraph_signoff.policy.fields import (
     APPROVALS,
     ELSEWHERE,
@@ -58,6 +59,8 @@ class Person(Part):
 
     groups: list[Text] = []
     """The groups this person is in; reviewers name them as `group:NAME`."""
+    address: Text | None = Field(default=None, exclude=True)  # personal, and no part of what may run
+    """Where messages reach this person: what a channel `to: people` puts into its URL as {address}."""
 
 
 class Terms(Part):
@@ -148,6 +151,8 @@ class Queue(Terms, Sampling):
     """When its people work; windows in business time count these hours."""
     backup: list[Text] = []
     """Names and `group:NAME`s that may decide after an escalation; needed as soon as `people` are given."""
+    notify: Hearings | None = None
+    """The channels that hear of its tickets; left out: those that the policy names for all, `[]`: none."""
 
 
 class Then(Terms, Sampling):
@@ -234,6 +239,14 @@ class Document(Part):
     """Where tickets wait."""
     vars: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], Json] = {}
     """Constants that expressions read as `vars.NAME`."""
+    channels: Channels = {}
+    """Ways to tell people of tickets, by name. Their definitions are neither stored in the ledger nor part of the version."""
+    notify: Hearings = []
+    """The channels that hear of the tickets of queues which do not say."""
+    links: Annotated[LinkTerms | None, BeforeValidator(link_terms, json_schema_input_type=LinkTerms | str | None)] = (
+        Field(default=None, exclude=True)
+    )
+    """The URL below which a message's links are, or a mapping of it and how long they hold; left out or `off`: no links."""
     record: StrictBool = False
     """Whether all that is allowed goes on record, so that `watch` tells of it: two entries a call."""
     supervision: Supervision = "tactical"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from langgraph_signoff.business import BusinessSpan
 from langgraph_signoff.panels import fewest
+from langgraph_signoff.policy.channels import Hearing
 from langgraph_signoff.policy.describe import secret_path, settle_describe
 from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Sample, Terms, Then, Tool
 from langgraph_signoff.policy.expressions import EVERY_TOOL, OWN_TOOL, Expression
@@ -14,7 +15,7 @@ from langgraph_signoff.policy.loading import Path
 from langgraph_signoff.policy.panels import read_panel
 from langgraph_signoff.policy.quoting import quote
 from langgraph_signoff.policy.rulebook import Branch, Rulebook
-from langgraph_signoff.vocabulary import Audit, Escalation, Fallback, Requirements, Risk, Ruling
+from langgraph_signoff.vocabulary import Audit, Escalation, Fallback, Notify, Requirements, Risk, Ruling
 
 MOST_NAMES = 1000
 """How many names matched by patterns are kept ready; a graph has fewer tools."""
@@ -52,7 +53,14 @@ def requirements(document: Document, then: Then) -> Requirements:
         stated["on_timeout"] = ending.model_copy(update={"args": args})
     if isinstance(stated.get("window"), BusinessSpan):
         stated["business"] = str(stated.pop("window"))
+    stated["notify"] = tuple(Notify(channel=each.channel, on=tuple(each.on)) for each in hearings(document, name))
     return Requirements(queue=name, reviewers=(tuple(queue.reviewers),) if queue.reviewers else (), **stated)
+
+
+def hearings(document: Document, queue: str) -> list[Hearing]:
+    """The channels that hear of the tickets of a queue: those that it names, else those of all queues."""
+    own = document.queues.get(queue, Queue()).notify
+    return document.notify if own is None else own
 
 
 def audit(document: Document, then: Then, risk: Risk) -> Audit | None:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from langgraph_signoff.policy.channels import Channel, Hearing, LinkTerms
 from langgraph_signoff.policy.document import Document, Otherwise, Person, Queue, Rule, Sample, Tool
 from langgraph_signoff.policy.loading import Path, Source
 from langgraph_signoff.vocabulary import Fallback, OnFlag, Risk
@@ -56,6 +57,12 @@ def _model_at(path: Path) -> type[BaseModel]:
             return Person
         case ("queues", _):
             return Queue
+        case ("channels", _):
+            return Channel
+        case ("notify", _) | ("queues", _, "notify", _):
+            return Hearing
+        case ("links",):
+            return LinkTerms
         case ("tools" | "nodes" | "questions", _):
             return Tool
         case ("tools" | "nodes" | "questions", _, "risk"):

@@ -15,6 +15,7 @@ from langgraph_signoff.vocabulary.decisions import (
     Standing,
     Verdict,
 )
+from langgraph_signoff.vocabulary.notices import EVENTS, USUAL, Delivery, Event, Notify
 from langgraph_signoff.vocabulary.rulings import (
     PLANNED,
     Advice,
@@ -36,8 +37,10 @@ from langgraph_signoff.vocabulary.undoing import Done, FollowUp, Left, Rollback,
 
 __all__ = [
     "AUDITS",
+    "EVENTS",
     "PLANNED",
     "SHORTEST_DIGEST",
+    "USUAL",
     "Action",
     "Advice",
     "Advisor",
@@ -46,8 +49,10 @@ __all__ = [
     "Counts",
     "CurrentAction",
     "Decision",
+    "Delivery",
     "Done",
     "Escalation",
+    "Event",
     "Fallback",
     "FollowUp",
     "Happened",
@@ -55,6 +60,7 @@ __all__ = [
     "Json",
     "Kind",
     "Left",
+    "Notify",
     "OnFlag",
     "Outcome",
     "Panel",

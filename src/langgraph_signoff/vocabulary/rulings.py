@@ -11,6 +11,7 @@ from pydantic import Field
 from langgraph_signoff.durations import Duration
 from langgraph_signoff.vocabulary.actions import Action
 from langgraph_signoff.vocabulary.base import Json, Word
+from langgraph_signoff.vocabulary.notices import Notify
 
 
 class Risk(Word):
@@ -85,6 +86,7 @@ class Requirements(Word):
     max_revisions: int = 3
     reask: int = 0
     priority: int = 0
+    notify: tuple[Notify, ...] = Field(default=(), description="Which channels hear of it.")
 
 
 class OnFlag(Word):

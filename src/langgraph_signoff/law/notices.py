@@ -1,0 +1,86 @@
+"""Which entries are told to whom. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from langgraph_signoff.entries import Entry, Notice
+from langgraph_signoff.law.case import Case
+from langgraph_signoff.law.eligibility import People, cannot, is_one_of
+from langgraph_signoff.vocabulary import Event, Standing, Verdict
+
+ASKS: tuple[Event, ...] = ("opened", "revised", "reminded", "escalated", "in_doubt")
+"""The events that ask somebody to decide, or to say what happened."""
+
+_ALIKE: tuple[Event, ...] = (
+    "assigned",
+    "reminded",
+    "escalated",
+    "expired",
+    "lapsed",
+    "withdrawn",
+    "executed",
+    "failed",
+)
+"""Events that are called as the kind of their entry is."""
+
+
+def owed(case: Case, entries: Iterable[Entry]) -> list[Notice]:
+    """The notices of these entries of a case, which has been read up to the last of them: one for each channel and event."""
+    return [
+        _notice(case, entry, channel, event)
+        for entry in entries
+        if (event := event_of(case, entry))
+        for channel in dict.fromkeys(each.channel for each in case.requirements.notify if event in each.on)
+    ]
+
+
+def _notice(case: Case, entry: Entry, channel: str, event: Event) -> Notice:
+    return Notice(
+        entry=entry.hash,
+        channel=channel,
+        person="",
+        ticket=case.id,
+        seq=entry.seq,
+        event=event,
+        since=entry.at,
+        state="waiting",
+        at=entry.at,
+    )
+
+
+def event_of(case: Case, entry: Entry) -> Event | None:
+    """What an entry tells people; None if it tells nobody anything."""
+    if entry.kind == "in_doubt":
+        return "in_doubt"
+    if case.ruling.mode != "review" and case.kind != "audit":
+        return None  # nobody was asked
+    match entry.kind:
+        case "opened":
+            return "opened"
+        case "amended":
+            return "revised"
+        case "decided":
+            return _said(case, entry)
+        case "unreviewed":
+            return "expired"
+    return next((event for event in _ALIKE if event == entry.kind), None)
+
+
+def _said(case: Case, entry: Entry) -> Event | None:
+    if entry.body["verdict"] == Verdict.COMMENT:
+        return None
+    # An edit that is its author's approval too may have been enough.
+    return "revised" if "ruling" in entry.body and case.standing is Standing.PENDING else "decided"
+
+
+def audience(case: Case, entry: Entry, people: People) -> Sequence[str]:
+    """Who is told by name of an entry: whoever it asks, and the queue's owner. Those only whom the policy knows."""
+    owner, known, event = case.requirements.owner, people or {}, event_of(case, entry)
+    if event == "assigned":
+        asked = [entry.body["to"]]
+    elif event == "escalated":
+        asked = [by for by in sorted(known) if is_one_of(by, entry.body["to"], people)]
+    else:
+        asked = [by for by in sorted(known) if event in ASKS and cannot(case, by, people) is None]
+    return [by for by in dict.fromkeys([*asked, owner]) if by in known]
