@@ -11,6 +11,7 @@ from langgraph_signoff import law
 from langgraph_signoff.choices import wrong_choice
 from langgraph_signoff.entries import hash_contents, hash_entry
 from langgraph_signoff.errors import LedgerError, StaleTicket
+from langgraph_signoff.grant_checks import GrantChecks, is_erased_unasked, is_grant
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Row, link
 from langgraph_signoff.records import to_row
 from langgraph_signoff.render import counted
@@ -92,8 +93,13 @@ def verify(ledger: Ledger, *, noted_seal: str | None = None) -> Report:
         )
     policies = _Policies(ledger)
     report.broken += policies.wrong
-    report.broken += _wrong_rows(ledger, heads, policies)
-    report.tickets = sum(stream not in _NO_TICKETS for stream in heads)
+    grants = GrantChecks(ledger)
+    report.broken += grants.check({stream for stream in heads if is_grant(stream)})
+    report.broken += _wrong_rows(ledger, heads, policies, grants)
+    report.broken += grants.strays()
+    for version in sorted(grants.versions):
+        report.broken += policies.missing(version)
+    report.tickets = sum(map(_is_ticket, heads))
     return report
 
 
@@ -207,17 +213,22 @@ class _Policies:
             yield f"policy {version[:12]} was removed: a ruling names it"
 
 
-def _wrong_rows(ledger: Ledger, heads: dict[str, Last], policies: _Policies) -> Iterator[str]:
-    rest = {stream for stream in heads if stream not in _NO_TICKETS}
+def _wrong_rows(ledger: Ledger, heads: dict[str, Last], policies: _Policies, grants: GrantChecks) -> Iterator[str]:
+    rest = {stream for stream in heads if _is_ticket(stream)}
     for row in ledger.all_rows():
         rest.discard(row.id)
-        yield from _wrong_row(ledger, row, policies)
+        yield from _wrong_row(ledger, row, policies, grants)
     for stream in sorted(map(str, rest)):
         if not ledger.rows([stream]):
             yield f"ticket {stream[:12]} has entries but no standing"
 
 
-def _wrong_row(ledger: Ledger, row: Row, policies: _Policies) -> Iterator[str]:
+def _is_ticket(stream: object) -> bool:
+    # Damage can make anything of a name.
+    return stream not in _NO_TICKETS and not is_grant(str(stream))
+
+
+def _wrong_row(ledger: Ledger, row: Row, policies: _Policies, grants: GrantChecks) -> Iterator[str]:
     try:
         row, history = _at_one_moment(ledger, row)
         if not history:
@@ -225,7 +236,7 @@ def _wrong_row(ledger: Ledger, row: Row, policies: _Policies) -> Iterator[str]:
             return
         case = law.recorded(history)
         expected = to_row(case)
-        wrong = list(_wrong_uses(ledger, history, case))
+        wrong = [*_wrong_uses(ledger, history, case), *grants.ticket(case.id, history[0])]
         named = dict.fromkeys(e.body["ruling"]["policy_version"] for e in history if "ruling" in e.body)
         choices = list(wrong_choice(ledger, case, history))
     except LedgerError:
@@ -238,7 +249,7 @@ def _wrong_row(ledger: Ledger, row: Row, policies: _Policies) -> Iterator[str]:
         yield from policies.missing(version)
     if row != expected:
         yield f"ticket {row.id!s:.12} stands as {row.standing}, but its entries say {expected.standing}"
-    if _erased_unasked(history):
+    if is_erased_unasked(history):
         yield f"ticket {row.id!s:.12} has lost contents, and no entry says who erased them and why"
     yield from wrong
 
@@ -265,11 +276,6 @@ def _at_one_moment(ledger: Ledger, row: Row) -> tuple[Row, list[Entry]]:
         if again == row:
             return row, history
         row = again
-
-
-def _erased_unasked(history: list[Entry]) -> bool:
-    asked = max((place for place, entry in enumerate(history, start=1) if entry.kind == "erased"), default=0)
-    return any(entry.erased for entry in history[asked:])
 
 
 def _name(entry: Entry) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from langgraph_signoff import law, liveness
 from langgraph_signoff.desk import Desk
 from langgraph_signoff.errors import LedgerError, UnknownTicket
+from langgraph_signoff.granting import still_permits
 from langgraph_signoff.law import Case, Claim
 from langgraph_signoff.leases import Leases
 from langgraph_signoff.ledger import Draft, Row
@@ -23,15 +24,16 @@ class Halted(Exception):
         self.case, self.halt = case, halt
 
 
-class Unplanned(Exception):
-    """A claim that rests on a plan which no longer permits it, or, with `later`, not yet: nothing was written.
+class Unpermitted(Exception):
+    """A claim that rests on a plan or a grant which permits it no more, or, with `later`, not yet: nothing was written.
 
-    `is_under_way`: whether all that has to come before it is being run by somebody alive.
+    `why`: the reason code with which a person is asked instead. `is_under_way`: whether all that has to come before it is being
+    run by somebody alive.
     """
 
-    def __init__(self, case: Case, *, later: bool = False, is_under_way: bool = False) -> None:
+    def __init__(self, case: Case, why: str, *, later: bool = False, is_under_way: bool = False) -> None:
         super().__init__(case.id)
-        self.case, self.later, self.is_under_way = case, later, is_under_way
+        self.case, self.why, self.later, self.is_under_way = case, why, later, is_under_way
 
 
 class Claims:
@@ -47,7 +49,7 @@ class Claims:
         """Takes the claim if the ticket permits it; the case as it then stands, and whether this call is the one that runs.
 
         A claim whose owner is found dead becomes in doubt; an idempotent tool in doubt is claimed again. A case that was
-        claimed is added to `mine` first, so that a caller who is cut off here can give it back. Raises Halted, Unplanned.
+        claimed is added to `mine` first, so that a caller who is cut off here can give it back. Raises Halted, Unpermitted.
         """
         granted, read = False, dict[str, int]()
 
@@ -57,7 +59,7 @@ class Claims:
             granted = any(draft.kind == "claimed" for draft in drafts)
             # What has paused itself has begun: a halt lets it finish.
             has_begun = case.claim is not None and case.claim.suspended
-            read = self._not_halted(case) | self._in_plan(case) if granted and not has_begun else {}
+            read = self._not_halted(case) | self._permitted(case) if granted and not has_begun else {}
             return drafts
 
         case = self.desk.write(ticket_id, step, ends=lambda: read)
@@ -82,19 +84,29 @@ class Claims:
             raise Halted(case, halt)
         return {law.HALTS: halts.seq}
 
-    def _in_plan(self, case: Case) -> dict[str, int]:
-        # What has begun on a plan is not begun anew when it is run again.
-        planned = case.ruling.planned
-        if planned is None or not case.ruling.rests_on_plan or case.standing is not Standing.APPROVED:
+    def _permitted(self, case: Case) -> dict[str, int]:
+        # What has begun on a plan or a grant is not begun anew when it is run again.
+        if case.standing is not Standing.APPROVED:
             return {}
+        if case.ruling.rests_on_grant:
+            read = still_permits(self.desk, case)
+            if read is None:
+                raise Unpermitted(case, "no_longer_granted")
+            return read
+        return self._in_plan(case) if case.ruling.rests_on_plan else {}
+
+    def _in_plan(self, case: Case) -> dict[str, int]:
+        planned = case.ruling.planned
+        assert planned is not None, "it rests on a plan"
         try:
             plan = self.desk.case(planned.plan)
         except UnknownTicket as error:
-            raise Unplanned(case) from error
+            raise Unpermitted(case, "no_longer_planned") from error
         rows = self.desk.ledger.rows(law.before(plan, case.id))
         turn = law.turn(plan, case, {id_: row.standing for id_, row in rows.items()})
         if turn != "now":
-            raise Unplanned(case, later=turn == "later", is_under_way=all(map(self._is_under_way, rows.values())))
+            is_under_way = all(map(self._is_under_way, rows.values()))
+            raise Unpermitted(case, "no_longer_planned", later=turn == "later", is_under_way=is_under_way)
         return {plan.id: plan.seq}
 
     def _is_under_way(self, row: Row) -> bool:

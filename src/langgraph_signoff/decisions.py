@@ -5,34 +5,63 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from langgraph_signoff import law
 from langgraph_signoff.canonical import is_deeper
 from langgraph_signoff.desk import Desk, Step
 from langgraph_signoff.durations import parse_duration
-from langgraph_signoff.errors import IncompleteDecision
+from langgraph_signoff.errors import GrantRefused, IncompleteDecision
+from langgraph_signoff.granting import Effect
 from langgraph_signoff.law import Absence, Case, Halt, Say, Scope
+from langgraph_signoff.law.grants import Giver
 from langgraph_signoff.ledger import Draft
-from langgraph_signoff.office import Office
+from langgraph_signoff.permissions import Permissions
 from langgraph_signoff.revision import revise
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Answer, Json, Reply, Ticket, Verdict
 
+_EFFECTS: dict[Verdict, Effect] = {Verdict.APPROVE: "allow", Verdict.REJECT: "reject"}
+
 _DEEPEST = 100  # levels of what comes from outside; a stack holds some hundreds
 
 
-class Decisions(Office):
+class Decisions(Permissions):
     """Takes decisions, answers and halts."""
 
-    def approve(self, ticket: Ticket | str, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
-        """Approves what was seen: a `Ticket`, or an id with `if_digest`. Raises a DecisionRefused that says why not."""
-        say = self._say(Verdict.APPROVE, ticket, by, reason, if_digest)
-        return self._decide(ticket, say)
+    def approve(
+        self,
+        ticket: Ticket | str,
+        *,
+        by: str,
+        reason: str = "",
+        if_digest: str | None = None,
+        grant: Mapping[str, Any] | None = None,
+    ) -> Ticket:
+        """Approves what was seen: a `Ticket`, or an id with `if_digest`. Raises a DecisionRefused that says why not.
 
-    def reject(self, ticket: Ticket | str, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
-        """Rejects what was seen. The agent is told who and why."""
+        `grant`: lets the same calls run without asking from now on, as `Signoff.grant` with this ticket does: a mapping with
+        `until`, and `uses`, `total` or `when` if wanted. If it is refused, nothing is approved.
+        """
+        say = self._say(Verdict.APPROVE, ticket, by, reason, if_digest)
+        return self._decide_and_grant(ticket, say, grant)
+
+    def reject(
+        self,
+        ticket: Ticket | str,
+        *,
+        by: str,
+        reason: str = "",
+        if_digest: str | None = None,
+        grant: Mapping[str, Any] | None = None,
+    ) -> Ticket:
+        """Rejects what was seen. The agent is told who and why.
+
+        `grant`: rejects the same calls from now on without asking, as `Signoff.grant` with this ticket does: a mapping with
+        `until`, and `uses` or `when` if wanted. If it is refused, nothing is rejected.
+        """
         say = self._say(Verdict.REJECT, ticket, by, reason, if_digest)
-        return self._decide(ticket, say)
+        return self._decide_and_grant(ticket, say, grant)
 
     def answer(
         self, ticket: Ticket | str, value: Json, *, by: str, reason: str = "", if_digest: str | None = None
@@ -263,6 +292,17 @@ class Decisions(Office):
         if not if_digest:
             raise IncompleteDecision("name what you saw: give the Ticket, or if_digest= as it was shown")
         return Say(verdict, by.strip(), if_digest, reason)
+
+    def _decide_and_grant(self, ticket: Ticket | str, say: Say, grant: Mapping[str, Any] | None) -> Ticket:
+        if grant is None:
+            return self._decide(ticket, say)
+        if unknown := sorted(set(grant) - {"until", "uses", "total", "when"}):
+            raise GrantRefused(f"{', '.join(unknown)}: a grant with a decision takes until, uses, total and when")
+        id_, effect = self._id(ticket), _EFFECTS[say.verdict]
+        entry = self._given_with(id_, grant, effect, Giver(say.by, say.reason, id_))
+        decided = self._decide(ticket, say)
+        self._put(entry)
+        return decided
 
     def _decide(self, ticket: Ticket | str, say: Say) -> Ticket:
         return self._spoken(ticket, say, lambda case, said: law.decide(case, said, self._people(case)))

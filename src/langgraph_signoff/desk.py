@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from langgraph_signoff import law
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket, UnknownTicket
 from langgraph_signoff.law import Case
-from langgraph_signoff.ledger import Draft, Entry, Ledger, Notice, Query, Row, Wake, link, stamp
+from langgraph_signoff.ledger import Draft, Entry, GrantRow, Ledger, Notice, Query, Row, Wake, link, stamp
 from langgraph_signoff.records import Opening, to_draft, to_row
 from langgraph_signoff.vocabulary import AUDITS, Counts, Kind, Standing, Verdict
 
@@ -47,6 +47,13 @@ class Beside(NamedTuple):
     entries: list[Entry]
     rows: list[Row]
     wakes: list[Wake]
+    grants: list[GrantRow]
+
+    def and_(self, more: Beside) -> Beside:
+        """All of both."""
+        return Beside(
+            self.entries + more.entries, self.rows + more.rows, self.wakes + more.wakes, self.grants + more.grants
+        )
 
 
 class Desk:
@@ -90,7 +97,7 @@ class Desk:
         openings: Sequence[Opening],
         *,
         policy: tuple[str, str],
-        beside: Callable[[Sequence[Opening]], Beside] = lambda _: Beside([], [], []),
+        beside: Callable[[Sequence[Opening]], Beside] = lambda _: Beside([], [], [], []),
     ) -> None:
         """Commits tickets in one transaction; one that is already there, whoever opened it, stays as it is.
 
@@ -116,7 +123,7 @@ class Desk:
             rows.append(to_row(case))
             notices += _owed(case, [entry])
         if entries:
-            self.ledger.append(entries, rows, [policy], beside.wakes, None, notices)
+            self.ledger.append(entries, rows, [policy], beside.wakes, None, notices, beside.grants)
 
     def write(
         self,

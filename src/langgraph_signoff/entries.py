@@ -97,6 +97,21 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantRow:
+    """Where a grant stands, so that it is found. `digest`: of its exact arguments, empty for a pattern of them.
+
+    `ended`: whether no call can be a use of it any more; not whether its time is over.
+    """
+
+    id: str
+    tool: str
+    digest: str
+    until: str
+    ended: bool
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """Who works on something, until when."""
 

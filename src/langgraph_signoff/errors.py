@@ -128,6 +128,14 @@ class RevisionRefused(DecisionRefused):
     """The edited arguments break the tool's schema, or the policy denies them, or no round is left."""
 
 
+class GrantRefused(DecisionRefused):
+    """A grant, or a word on one, that the law does not take; the message says why."""
+
+
+class UnknownGrant(SignoffError):
+    """No grant has this id, or several begin with it."""
+
+
 class StillRunning(SignoffError):
     """Another runner holds this ticket or thread and is alive: try again later. Nothing was changed."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from langgraph_signoff import law
 from langgraph_signoff.desk import Beside, Desk
 from langgraph_signoff.errors import StaleTicket
-from langgraph_signoff.law import Case, Plan
+from langgraph_signoff.granting import GrantShelf
+from langgraph_signoff.law import Case, People, Plan
 from langgraph_signoff.ledger import Draft, Query, Wake, link, stamp
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.records import Opening, to_row
@@ -71,7 +72,7 @@ def _denied(ruling: Ruling, reason_code: str, detail: str, *, rule: str = "") ->
 
 @dataclass(slots=True)
 class Plans:
-    """Opens calls, as uses of an approved plan of their thread where one permits them.
+    """Opens calls, as uses of an approved plan of their thread, or of a grant, where one permits them.
 
     `expected`: whether some agent here can propose plans. Only then are calls looked at that the policy lets run anyway: an
     ordered plan must know that they came.
@@ -81,23 +82,25 @@ class Plans:
     expected: bool = False
 
     def open(
-        self, openings: Sequence[Opening], *, policy: tuple[str, str], patient: bool = False
+        self, openings: Sequence[Opening], *, policy: tuple[str, str], people: People, patient: bool = False
     ) -> list[Opening] | None:
-        """Commits what needs a record, each use of a plan together with the call that it permits; gives what it has opened.
+        """Commits what needs a record, each use of a plan or a grant together with its call; gives what it has opened.
 
         None if `patient` and a call has only come too early for its step: nothing was written.
         """
         for _ in range(_MOST_READS):
-            shelf = _Shelf(self.desk, self._standing(openings))
-            made = [opening for opening in map(shelf.planned, openings) if opening.ruling.needs_record]
+            shelf, grants = _Shelf(self.desk, self._standing(openings)), GrantShelf(self.desk, people)
+            # Whoever rejects such calls is heard before whoever permits them.
+            placed = [grants.permitted(shelf.planned(grants.rejected(opening))) for opening in openings]
+            made = [opening for opening in placed if opening.ruling.needs_record]
             if patient and shelf.is_early:
                 return None
             try:
                 if made:
-                    self.desk.open(made, policy=policy, beside=shelf.uses)
+                    self.desk.open(made, policy=policy, beside=_of_both(shelf.uses, grants.uses))
                 return made
             except StaleTicket as stale:
-                if stale.stream not in shelf.plans:
+                if stale.stream not in shelf.plans and stale.stream not in grants.streams:
                     raise
         raise StaleTicket(openings[0].id, 1)
 
@@ -108,6 +111,13 @@ class Plans:
             query = Query((Standing.EXECUTED,), thread_id=thread_id, tool=law.PLAN_TOOL, due_after=now, limit=1000)
             plans += [case for case in self.desk.cases(query) if law.stands(case)]
         return sorted(plans, key=lambda case: (case.opened_at, case.id))
+
+
+Uses = Callable[[Sequence[Opening]], Beside]
+
+
+def _of_both(one: Uses, other: Uses) -> Uses:
+    return lambda opened: one(opened).and_(other(opened))
 
 
 class _Shelf:
@@ -138,7 +148,7 @@ class _Shelf:
 
     def uses(self, opened: Sequence[Opening]) -> Beside:
         """What is written into the plans' streams for those that are being opened. Raises StaleTicket."""
-        beside = Beside([], [], [])
+        beside = Beside([], [], [], [])
         for case in self.plans.values():
             drafts = [
                 Draft("used", {"step": place.step, "ticket": opening.id})

@@ -21,7 +21,7 @@ class Opening:
     """A ruled action that is about to become a ticket, a denial or a recorded call.
 
     `revisers`: who revised it in the rounds before. `siblings`: the tools that the same message proposes before it. `notes`:
-    what advisors said. `doubted`: whether one of them wants a person's word.
+    what advisors said. `doubted`: whether one of them wants a person's word. `why`: the words with which people reject it.
     """
 
     id: str
@@ -34,6 +34,7 @@ class Opening:
     siblings: Sequence[str] = field(default=())
     notes: Sequence[str] = field(default=())
     doubted: bool = False
+    why: str = ""
 
 
 _KEPT = {"kind", "thread_id", "tool", "graph", "agent", "requester"}
@@ -56,6 +57,8 @@ def to_draft(opening: Opening) -> Draft:
     contents = {"action": words, "difference": list(opening.difference), "siblings": list(opening.siblings)}
     if opening.notes:
         contents["notes"] = list(opening.notes)
+    if opening.why:
+        contents["why"] = opening.why
     return Draft("opened", open_part, contents)
 
 

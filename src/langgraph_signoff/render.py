@@ -13,6 +13,7 @@ from langgraph_signoff.plan_text import REST, step_lines
 from langgraph_signoff.vocabulary import (
     Decision,
     FollowUp,
+    Grant,
     Json,
     Requirements,
     Reviewer,
@@ -68,6 +69,7 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("trigger", ticket.trigger),
         ("changed", difference_text(ticket)),
         ("plan", planned_text(ticket)),
+        ("grant", granted_text(ticket)),
         ("needs", needs_text(ticket)),
         ("due", due_text(ticket)),
         ("in hand", in_hand_text(ticket)),
@@ -174,6 +176,60 @@ def planned_text(ticket: Ticket) -> str:
         if place
         else ""
     )
+
+
+def granted_text(ticket: Ticket) -> str:
+    """Which grant lets a call run, or keeps it from running; empty if none does."""
+    found = ticket.granted
+    if found is None:
+        return ""
+    did = "rejected" if ticket.standing is Standing.DENIED else "permitted"
+    return f"{did} by {grant_id(found.grant)} of {' and '.join(found.by)}, until {time_text(found.until)}"
+
+
+def grant_id(id_: str) -> str:
+    """The id of a grant as it is shown."""
+    return id_[: len("grant-") + SHORT_ID]
+
+
+def grant_text(grant: Grant) -> str:
+    """A grant as aligned lines."""
+    return aligned(grant_lines(grant), width=LABEL_WIDTH)
+
+
+def grant_lines(grant: Grant) -> list[tuple[str, str]]:
+    """What there is to say of a grant: (label, text)."""
+    lines = [
+        ("grant", f"{grant_id(grant.id)}  {_EFFECT[grant.effect]}"),
+        ("call", grant_call_text(grant)),
+        ("of", " for ".join(filter(None, (grant.agent, grant.requester)))),
+        ("resource", grant.resource or ""),
+        ("given by", f"{' and '.join(grant.given_by)} at {time_text(grant.at)}: {grant.reason}"),
+        ("ticket", grant.ticket[:SHORT_ID]),
+        ("until", time_text(grant.until)),
+        ("used", grant_use_text(grant)),
+        ("ended", grant.ended),
+        ("waits for", "" if grant.is_backed or grant.ended else "somebody else to second it"),
+    ]
+    return [(label, text) for label, text in lines if text]
+
+
+_EFFECT = {"allow": "permits", "reject": "rejects"}
+
+
+def grant_call_text(grant: Grant) -> str:
+    """Which calls a grant is about."""
+    if grant.args is None:
+        return f"{grant.tool} when {grant.when}" if grant.when else f"{grant.tool} (erased)"
+    arguments = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in grant.args.items())
+    return f"{grant.tool}({arguments})"
+
+
+def grant_use_text(grant: Grant) -> str:
+    """How much of a grant is used, of how much there is."""
+    of_uses = f" of {grant.uses}" if grant.uses else ""
+    spent = f", {grant.spent} of {grant.total.limit} by {grant.total.sum}" if grant.total else ""
+    return f"{grant.used}{of_uses} times{spent}"
 
 
 def use_lines(ticket: Ticket) -> list[str]:

@@ -9,13 +9,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from langgraph_signoff import law
+from langgraph_signoff import granting, law
 from langgraph_signoff.asking import Asking
 from langgraph_signoff.law import HALTS
+from langgraph_signoff.law.grants import GRANT
 from langgraph_signoff.ledger import Entry, Query, moment, stamp
 from langgraph_signoff.telling import Telling
 from langgraph_signoff.view import to_ticket, words_of
-from langgraph_signoff.vocabulary import FollowUp, Reviewer, Run, Standing, Ticket
+from langgraph_signoff.vocabulary import FollowUp, Grant, Reviewer, Run, Standing, Ticket
 from langgraph_signoff.worklists import Worklists
 
 if TYPE_CHECKING:
@@ -74,8 +75,10 @@ class Signoff(Asking, Telling, Worklists):
             asked = None if is_last else replace(asked, after=self.ledger.find(asked)[-1])
         return found[: query.limit]
 
-    def history(self, ticket: Ticket | str) -> list[Entry]:
-        """Every entry of a ticket, in order. Raises UnknownTicket."""
+    def history(self, ticket: Ticket | Grant | str) -> list[Entry]:
+        """Every entry of a ticket, or of a grant, in order. Raises UnknownTicket, UnknownGrant."""
+        if isinstance(ticket, Grant) or (isinstance(ticket, str) and ticket.startswith(GRANT)):
+            return self.ledger.history(self._grant_id(ticket))
         return self.desk.history(self._id(ticket))
 
     def who(self, ticket: Ticket | str) -> tuple[Reviewer, ...]:
@@ -100,11 +103,11 @@ class Signoff(Asking, Telling, Worklists):
     def _events(self, seen: int, every: float) -> Iterator[dict[str, Any]]:
         while True:
             for position, entry in self.ledger.scan(after=seen):
-                seen, history = position, self.ledger.history(entry.stream)
+                seen, history = position, self._up_to(entry)
                 # A ticket's thread and tool are those of its opening; each halt has its own.
                 told = (entry if entry.stream == HALTS else history[0]).body
                 about = {"thread_id": told.get("thread_id"), "tool": told.get("tool")}
-                yield {"position": position, "stream": entry.stream, **about, **words_of(history)[entry.seq - 1]}
+                yield {"position": position, "stream": entry.stream, **about, **words_of(history)[-1]}
             time.sleep(every)
 
     def expire(self) -> list[str]:
@@ -113,6 +116,7 @@ class Signoff(Asking, Telling, Worklists):
         Reminders, escalations and ends go on record, each once, whoever calls it and however often.
         """
         threads = self.desk.expire()
+        granting.run_out(self.desk)
         self.seal()
         return threads
 
@@ -134,6 +138,12 @@ class Signoff(Asking, Telling, Worklists):
         from langgraph_signoff.audit import verify
 
         return verify(self.ledger, noted_seal=seal)
+
+    def _up_to(self, entry: Entry) -> list[Entry]:
+        if entry.stream.startswith(GRANT):
+            # Thousands of uses may lie between; what is secret, the first entry tells.
+            return [self.ledger.first_and_last([entry.stream])[entry.stream][0], entry][-entry.seq :]
+        return self.ledger.history(entry.stream)[: entry.seq]
 
     # Runs -------------------------------------------------------------------------------------------------------------
 

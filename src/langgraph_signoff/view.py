@@ -70,6 +70,7 @@ def to_ticket(case: Case) -> Ticket:
         follow_up=case.follow_up and case.follow_up.model_copy(update={"why": hush(case.follow_up.why)}),
         on_flag=case.ruling.audit.on_flag if case.about and case.ruling.audit else None,
         planned=case.ruling.planned,
+        granted=case.ruling.granted,
         uses=tuple(case.uses),
         ended=hush(case.ended),
     )
@@ -163,7 +164,8 @@ _TOLD = ("reason", "error", "rendering")  # of the erasable contents; arguments 
 
 def words_of(history: Sequence[Entry]) -> list[dict[str, Any]]:
     """Each entry as plain data: number, time, kind, open part, the words that were said, and its place in the chain."""
-    redact = tuple({path for entry in history for path in entry.body.get("ruling", {}).get("redact", ())})
+    rulings = (entry.body.get("ruling", entry.body) for entry in history)
+    redact = tuple({path for ruling in rulings for path in ruling.get("redact", ())})
     schema = history[0].contents.get("action", {}).get("answer_schema") if history else None
     answers = [entry.contents["answer"] for entry in history if "answer" in entry.contents]
     hush = _hush(_args(history), redact, answers=answers, schema=schema)
@@ -173,7 +175,7 @@ def words_of(history: Sequence[Entry]) -> list[dict[str, Any]]:
 def _args(history: Sequence[Entry]) -> Iterator[dict[str, Any]]:
     """The arguments of every generation, as proposed and as parsed."""
     for entry in history:
-        for call in (entry.contents.get("action", {}), entry.contents.get("edit", {})):
+        for call in (entry.contents.get("action", {}), entry.contents.get("edit", {}), entry.contents):
             yield from _args_of(call)
 
 
@@ -185,6 +187,9 @@ def _args_of(call: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _words(entry: Entry, redact: tuple[str, ...], schema: Json, hush: Hush) -> dict[str, Any]:
     contents = entry.contents
     said = {key: hush(contents[key]) for key in _TOLD if contents.get(key)}
+    if entry.kind == "granted" and contents:
+        said["args"] = contents["args"] and mask(contents["args"], redact)
+        said["when"] = contents["when"]
     if contents.get("patch"):
         said["patch"] = mask_patch(contents["patch"], redact)
     if "answer" in contents:

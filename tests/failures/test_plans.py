@@ -22,7 +22,7 @@ from langgraph.types import Command
 from agents import agency
 from failures.world import World, swapped
 from langgraph_signoff import Run, Signoff, Standing, Ticket
-from langgraph_signoff.claims import Unplanned
+from langgraph_signoff.claims import Unpermitted
 from langgraph_signoff.law import recorded
 from langgraph_signoff.ledger import Draft, link
 from langgraph_signoff.ledger.sqlite import SqliteLedger
@@ -153,7 +153,9 @@ def test_of_many_calls_at_once_only_as_many_run_as_the_plan_has_uses(tmp_path: P
         with closing(Signoff(tmp_path / "signoff.db")) as own:
             call = opening(thread_id=made.thread_id, call_id="c")
             start.wait()
-            opened.extend(own.plans.open([call], policy=(own.policy.version, own.policy.document)) or [])
+            opened.extend(
+                own.plans.open([call], policy=(own.policy.version, own.policy.document), people=own.policy.people) or []
+            )
 
     threads = [threading.Thread(target=propose) for _ in range(8)]
     for thread in threads:
@@ -354,7 +356,9 @@ def test_only_what_an_agent_proposes_to_call_is_a_use_of_its_plan(tmp_path: Path
         made = standing_plan(signoff, {"steps": steps})
         proposed = {"thread_id": made.thread_id, "call_id": "c"}
         calls = [opening(**proposed), opening(**{**proposed, **about})]
-        opened = signoff.plans.open(calls, policy=(signoff.policy.version, signoff.policy.document))
+        opened = signoff.plans.open(
+            calls, policy=(signoff.policy.version, signoff.policy.document), people=signoff.policy.people
+        )
         assert [bool(each.ruling.planned) for each in opened or ()] == [True, False]
 
 
@@ -363,11 +367,11 @@ class Meddled(SqliteLedger):
 
     meddle: Callable[[], Any] | None = None
 
-    def append(self, entries: Any, *more: Any) -> None:
+    def append(self, entries: Any, *more: Any, **named: Any) -> None:
         if self.meddle and any(entry.kind == "claimed" for entry in entries):
             meddle, self.meddle = self.meddle, None
             meddle()
-        super().append(entries, *more)
+        super().append(entries, *more, **named)
 
 
 def test_a_plan_that_is_withdrawn_between_the_look_at_it_and_the_claim_lets_nothing_start(tmp_path: Path) -> None:
@@ -375,9 +379,11 @@ def test_a_plan_that_is_withdrawn_between_the_look_at_it_and_the_claim_lets_noth
         made = standing_plan(other, {"steps": [{"tool": "send", "args": {"to": "bob", "amount": 5}}]})
         with closing(Signoff(Meddled(tmp_path / "signoff.db"))) as signoff:
             call = opening(thread_id=made.thread_id, call_id="c")
-            signoff.plans.open([call], policy=(signoff.policy.version, signoff.policy.document))
+            signoff.plans.open(
+                [call], policy=(signoff.policy.version, signoff.policy.document), people=signoff.policy.people
+            )
             signoff.ledger.meddle = lambda: other.withdraw(made, by="ana")  # type: ignore[attr-defined]  # a ledger of ours
-            with pytest.raises(Unplanned):
+            with pytest.raises(Unpermitted):
                 signoff.claims.claim(call.id)
             assert [entry.kind for entry in signoff.history(call.id)] == ["opened"]
 
@@ -546,7 +552,7 @@ def forge(signoff: Signoff, made: Ticket, *, with_use: bool, to: str = "bob", st
 def test_a_forged_use_lets_nothing_start(tmp_path: Path, about: dict[str, Any], why: str) -> None:
     with closing(Signoff(tmp_path / "signoff.db")) as signoff:
         made = standing_plan(signoff, {"steps": [BOB]})
-        with pytest.raises(Unplanned):
+        with pytest.raises(Unpermitted):
             signoff.claims.claim(forge(signoff, made, **about))
         broken = signoff.verify().broken
         assert [text for text in broken if "let through by a plan" in text] or about["with_use"], why
@@ -564,7 +570,7 @@ def test_a_use_by_a_ticket_that_is_not_there_is_found(tmp_path: Path) -> None:
 def test_a_call_that_names_a_plan_which_never_was_asks(tmp_path: Path) -> None:
     with closing(Signoff(tmp_path / "signoff.db")) as signoff:
         made = standing_plan(signoff, {"steps": [BOB]}).model_copy(update={"id": "f" * 32})
-        with pytest.raises(Unplanned):
+        with pytest.raises(Unpermitted):
             signoff.claims.claim(forge(signoff, made, with_use=False))
 
 

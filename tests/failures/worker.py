@@ -150,9 +150,9 @@ class MortalLedger(SqliteLedger):
         self._death = death
         super().__init__(job.path / "ledger.db")
 
-    def append(self, entries: Sequence[Entry], *more: Any) -> None:
+    def append(self, entries: Sequence[Entry], *more: Any, **named: Any) -> None:
         with self._death.near("+".join(dict.fromkeys(entry.kind for entry in entries))):
-            super().append(entries, *more)
+            super().append(entries, *more, **named)
 
     def swap_lease(self, name: str, old: Lease | None, new: Lease | None) -> bool:
         if not name.startswith("thread:") or (old and new and old.owner == new.owner):

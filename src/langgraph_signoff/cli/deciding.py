@@ -25,23 +25,52 @@ DIGEST = Annotated[
 ]
 
 
-def approve(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON = "") -> None:
+GRANT_FOR = Annotated[
+    str | None,
+    typer.Option("--grant", metavar="SPAN", help="Say the same of all such calls for this long, such as 30d."),
+]
+GRANT_USES = Annotated[int | None, typer.Option("--grant-uses", metavar="N", help="With --grant: of so many at most.")]
+
+
+def approve(
+    shell: Shell,
+    ticket: TICKET,
+    digest: DIGEST = None,
+    reason: REASON = "",
+    grant: GRANT_FOR = None,
+    grant_uses: GRANT_USES = None,
+) -> None:
     """Approve a call as it was shown.
 
     Name what you saw with --digest, as `show` prints it; on a terminal you are shown the ticket and asked instead.
     """
+    given = _given(shell, grant, grant_uses)
     seen = shell.desk.ticket(ticket)
     named = _named(shell, seen, digest, question=f"Approve it as {shell.by}?")
     reason = _reason(shell, seen, reason)
-    _tell(shell, shell.desk.approve(seen, by=shell.by, reason=reason, if_digest=named))
+    if given is None:
+        _tell(shell, shell.desk.approve(seen, by=shell.by, reason=reason, if_digest=named))
+    else:
+        _tell(shell, shell.signoff.approve(seen, by=shell.by, reason=reason, if_digest=named, grant=given))
 
 
-def reject(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON = "") -> None:
+def reject(
+    shell: Shell,
+    ticket: TICKET,
+    digest: DIGEST = None,
+    reason: REASON = "",
+    grant: GRANT_FOR = None,
+    grant_uses: GRANT_USES = None,
+) -> None:
     """Reject a call: it does not run, and the agent is told why."""
+    given = _given(shell, grant, grant_uses)
     seen = shell.desk.ticket(ticket)
     named = _named(shell, seen, digest) if digest is not None else None
     reason = _reason(shell, seen, reason)
-    _tell(shell, shell.desk.reject(seen, by=shell.by, reason=reason, if_digest=named))
+    if given is None:
+        _tell(shell, shell.desk.reject(seen, by=shell.by, reason=reason, if_digest=named))
+    else:
+        _tell(shell, shell.signoff.reject(seen, by=shell.by, reason=reason, if_digest=named, grant=given))
 
 
 def answer(
@@ -224,6 +253,16 @@ def register(app: typer.Typer) -> None:
     bodies |= {"take": take, "put-back": put_back, "assign": assign, "extend": extend}
     for name, body in bodies.items():
         command(app, name, *DECIDES, *(() if body in _HERE else ELSEWHERE))(body)
+
+
+def _given(shell: Shell, span: str | None, uses: int | None) -> dict[str, object] | None:
+    if span is None:
+        if uses is not None:
+            raise Unusable("--grant-uses goes with --grant SPAN")
+        return None
+    if shell.url is not None:
+        raise Unusable("--grant works on a ledger's file: run it where that is, without --url")
+    return {"until": span, "uses": uses}
 
 
 def _named(shell: Shell, seen: Ticket, digest: str | None, *, question: str = "") -> str:

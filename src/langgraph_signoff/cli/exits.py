@@ -12,6 +12,7 @@ from langgraph_signoff.errors import (
     SignoffError,
     StaleTicket,
     StillRunning,
+    UnknownGrant,
     UnknownQuestion,
     UnknownThread,
     UnknownTicket,
@@ -23,7 +24,7 @@ MEANINGS = {
     0: "done",
     NO: "no: the decision was not taken, or the run failed",
     USAGE: "the command line or a file it names is wrong",
-    UNKNOWN: "no such ticket or thread, or several tickets begin so",
+    UNKNOWN: "no such ticket, thread or grant, or several begin so",
     LEDGER: "the ledger cannot be read or written",
     BROKEN: "the record is damaged",
     BUSY: "somebody else is at it and alive: try again later",
@@ -37,7 +38,7 @@ class Unusable(SignoffError):
 # The first class that fits decides.
 _CODES: list[tuple[type[SignoffError] | tuple[type[SignoffError], ...], int]] = [
     ((Unusable, IncompleteDecision, PolicyError, GraphRefused), USAGE),
-    ((UnknownTicket, UnknownThread, UnknownQuestion), UNKNOWN),
+    ((UnknownTicket, UnknownThread, UnknownQuestion, UnknownGrant), UNKNOWN),
     ((StillRunning, StaleTicket), BUSY),
     (DecisionRefused, NO),
     (LedgerCorrupt, BROKEN),

@@ -78,6 +78,13 @@ def _deed(entry: dict[str, Any]) -> str:
             return f"extended by {body['by']} until {body['until'][:16].replace('T', ' ')} UTC"
         case "assigned":
             return f"assigned to {body['to']} by {body['by']}"
+        case "granted":
+            what = "permitted" if body["effect"] == "allow" else "rejected"
+            call = "…" if entry["erased"] else entry["when"] or json.dumps(entry["args"], ensure_ascii=False)
+            until = body["until"][:16].replace("T", " ")
+            return f"granted by {body['by']}: {body['tool']} {call} is {what} until {until} UTC"
+        case "used" if "amount" in body:
+            return f"used  by ticket {body['ticket'][:SHORT_ID]}, {body['used']} times, {body['spent']} by now"
         case "used":
             return f"used  step {body['step']} by ticket {body['ticket'][:SHORT_ID]}"
         case "in_doubt":
@@ -99,7 +106,10 @@ def _deed(entry: dict[str, Any]) -> str:
 
 
 _CHANGED = "it would run with other arguments than were shown"
-_WHY = {"no_longer_planned": "its plan does not permit it any more"}
+_WHY = {
+    "no_longer_planned": "its plan does not permit it any more",
+    "no_longer_granted": "what was granted does not permit it any more",
+}
 
 
 def _ruled(ruling: dict[str, Any]) -> str:

@@ -12,12 +12,14 @@ from langgraph_signoff.render import (
     SHORT_ID,
     Lines,
     aligned,
+    grant_id,
+    grant_lines,
     printable,
     risk_text,
     ticket_lines,
     what_text,
 )
-from langgraph_signoff.vocabulary import Standing, Ticket
+from langgraph_signoff.vocabulary import Grant, Standing, Ticket
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,6 +67,29 @@ def show_list(
     console.print(table)
     if more:
         print(f"(the first {len(tickets)}; more with --limit)")
+
+
+def show_grants(grants: Sequence[Grant], *, more: bool) -> None:
+    """Prints grants as a table: id, what it does, to which calls, until when, how much is used, who gave it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if not grants:
+        print("nothing is granted")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
+    for column in ("id", "does", "calls", "until", "used", "given by"):
+        table.add_column(column, no_wrap=column in ("id", "does"), overflow="fold")
+    for grant in grants:
+        words = dict(grant_lines(grant))
+        ended = grant.ended or ("used up" if grant.is_used_up else "")
+        state = ended or ("" if grant.is_backed else "waits for a second")
+        cells = [grant_id(grant.id), "permits" if grant.effect == "allow" else "rejects", words["call"]]
+        cells += [state or words["until"], words["used"], " and ".join(grant.given_by)]
+        table.add_row(*(Text(_one_line(cell)) for cell in cells))
+    _console().print(table)
+    if more:
+        print(f"(the first {len(grants)}; more with --limit)")
 
 
 def _columns(console: Console, tickets: Sequence[Ticket], *, filtered: bool) -> list[str]:

@@ -171,9 +171,11 @@ class Case:
 
     @property
     def approvers(self) -> tuple[str, ...]:
-        """Whose approval counts: of this generation, or of the plan that lets it run."""
+        """Whose approval counts: of this generation, or of the plan or the grant that lets it run."""
         if self.ruling.planned:
             return self.ruling.planned.approved_by
+        if self.ruling.granted and self.ruling.rests_on_grant:
+            return self.ruling.granted.by
         if not self.decisions:
             return ()  # as of most tickets of a list
         return tuple(by for by, verdict in self.verdicts().items() if verdict not in _NOT_FOR)
@@ -226,6 +228,6 @@ class Case:
         return Action.model_validate({**_EMPTY_ACTION, **self.action, **kept})
 
 
-_OPEN = ("kind", "thread_id", "tool", "reports", "visit")
+_OPEN = ("kind", "thread_id", "tool", "graph", "agent", "requester", "reports", "visit")
 
 _EMPTY_ACTION: dict[str, Any] = {"proposal": "", "args": {}, "parsed": {}, "digest": ""}

@@ -108,6 +108,7 @@ def _opened(entry: Entry) -> Case:
         difference=contents.get("difference", []),
         siblings=tuple(contents.get("siblings", ())),
         notes=tuple(contents.get("notes", ())),
+        why=contents.get("why", ""),
         approved_at=at if standing is Standing.APPROVED else None,
         outcome=Outcome(**body["outcome"], **contents.get("outcome", {})) if "outcome" in body else None,
     )

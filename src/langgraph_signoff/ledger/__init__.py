@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from langgraph_signoff.entries import Draft, Entry, Lease, Notice, Row, Wake, link, moment, stamp
+from langgraph_signoff.entries import Draft, Entry, GrantRow, Lease, Notice, Row, Wake, link, moment, stamp
 from langgraph_signoff.errors import LedgerUnavailable
 
 __all__ = [
     "Draft",
     "Entry",
+    "GrantQuery",
+    "GrantRow",
     "Lease",
     "Ledger",
     "Notice",
@@ -53,6 +55,23 @@ class Query:
     after: Row | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class GrantQuery:
+    """Which grants to list; None means any. Ordered by their end, then id, from after `after`.
+
+    `standing`: only those that can still be used. `digest`: those with exactly these arguments, and the patterns.
+    """
+
+    id: str | None = None
+    tool: str | None = None
+    digest: str | None = None
+    standing: bool = True
+    until_after: str | None = None
+    until_before: str | None = None
+    limit: int = 50
+    after: GrantRow | None = None
+
+
 class Ledger(Protocol):
     """Where entries, standings, leases and threads to wake are kept.
 
@@ -73,12 +92,25 @@ class Ledger(Protocol):
         wakes: Iterable[Wake] = (),
         ends: Mapping[str, int] | None = None,
         notices: Iterable[Notice] = (),
+        grants: Iterable[GrantRow] = (),
     ) -> None:
-        """Adds entries, their contents, the rows, unseen policies, threads to wake and notices in one durable transaction.
+        """Adds entries, their contents, rows, unseen policies, threads to wake, notices and grants in one durable transaction.
 
         `ends`: the number of the last entry that these streams must still end with. Raises `StaleTicket` if one does not,
         or if some stream already has an entry of that number; nothing is then written.
         """
+
+    def first_and_last(self, streams: Sequence[str]) -> dict[str, tuple[Entry, Entry]]:
+        """The first and the last entry of each of these streams, however long they are; one that has none is left out."""
+
+    def is_used(self, stream: str, ticket_id: str) -> bool:
+        """Whether a `used` entry of a stream names this ticket, however many there are."""
+
+    def grants(self, query: GrantQuery) -> list[GrantRow]:
+        """The grants that a query describes."""
+
+    def grant_ids(self, prefix: str) -> list[str]:
+        """At most two ids of grants that begin with `prefix`."""
 
     def in_order(self, streams: Sequence[str], kind: str) -> list[str]:
         """Those of these streams that hold an entry of this kind, in the order in which the last one of it was written."""
@@ -152,7 +184,7 @@ class Ledger(Protocol):
     def all_rows(self) -> Iterator[Row]:
         """Every row of standings."""
 
-    def erase(self, entry: Entry, row: Row) -> int:
+    def erase(self, entry: Entry, row: Row | GrantRow) -> int:
         """Adds an entry and erases the contents of its stream's others, in one transaction; says how many were erased.
 
         `row` replaces the stream's row whole. The chain still verifies. Raises `StaleTicket` as `append` does.

@@ -13,10 +13,18 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from langgraph_signoff.entries import Entry, Lease, Notice, Row, Wake
+from langgraph_signoff.entries import Entry, GrantRow, Lease, Notice, Row, Wake
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket
-from langgraph_signoff.ledger import Query, sqlite_outbox
+from langgraph_signoff.ledger import GrantQuery, Query, sqlite_outbox
 from langgraph_signoff.ledger.sqlite_file import FAILURES, connect, has_our_schema, translate
+from langgraph_signoff.ledger.sqlite_grants import (
+    FIND_GRANT_IDS,
+    GRANT_VALUES,
+    PUT_GRANT,
+    READ_USE,
+    find_grants,
+    to_grant,
+)
 from langgraph_signoff.ledger.sqlite_pages import select
 
 _ROW = ", ".join(field.name for field in fields(Row))
@@ -29,6 +37,11 @@ READ_HISTORY = (
 READ_HISTORIES = f"""
     SELECT {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = contents_hash
     WHERE stream IN (SELECT value FROM json_each(?)) ORDER BY stream, seq
+"""
+READ_FIRST_AND_LAST = f"""
+    SELECT {_ENTRY} FROM json_each(?) AS asked
+    JOIN entries ON stream = asked.value AND seq IN (1, (SELECT max(seq) FROM entries WHERE stream = asked.value))
+    LEFT JOIN contents ON contents.hash = contents_hash ORDER BY stream, seq
 """
 READ_ENTRIES = f"SELECT position, {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = contents_hash WHERE position > ? ORDER BY position LIMIT 1000"
 ADD_ENTRY = (
@@ -123,6 +136,7 @@ class SqliteLedger:
         wakes: Iterable[Wake] = (),
         ends: Mapping[str, int] | None = None,
         notices: Iterable[Notice] = (),
+        grants: Iterable[GrantRow] = (),
     ) -> None:
         """Adds all of it in one transaction that is on the disk when this returns."""
         with self._transaction() as db:
@@ -135,6 +149,7 @@ class SqliteLedger:
             db.executemany(PUT_ROW, map(_VALUES, rows))
             db.executemany(ADD_WAKE, ((wake.thread_id, wake.entry, wake.since) for wake in wakes))
             sqlite_outbox.add(db, notices)
+            db.executemany(PUT_GRANT, map(GRANT_VALUES, grants))
 
     def _add(self, db: sqlite3.Connection, entry: Entry) -> None:
         chained = (entry.prev, entry.hash, entry.contents_hash)
@@ -144,6 +159,25 @@ class SqliteLedger:
                 db.execute(ADD_CONTENTS, (entry.contents_hash, entry.salt, entry.contents_json))
         except sqlite3.IntegrityError as error:
             raise StaleTicket(entry.stream, entry.seq) from error
+
+    def first_and_last(self, streams: Sequence[str]) -> dict[str, tuple[Entry, Entry]]:
+        """The first and the last entry of each of these streams."""
+        found: dict[str, list[Entry]] = {}
+        for row in self._read(READ_FIRST_AND_LAST, (json.dumps(list(streams)),)):
+            found.setdefault(row[0], []).append(Entry(*row))
+        return {stream: (entries[0], entries[-1]) for stream, entries in found.items()}
+
+    def is_used(self, stream: str, ticket_id: str) -> bool:
+        """Whether a `used` entry of a stream names this ticket."""
+        return bool(self._read(READ_USE, (stream, ticket_id))[0][0])
+
+    def grants(self, query: GrantQuery) -> list[GrantRow]:
+        """The grants that a query describes, what ends first first."""
+        return [to_grant(row) for row in self._read(*find_grants(query))]
+
+    def grant_ids(self, prefix: str) -> list[str]:
+        """At most two ids of grants that begin with `prefix`."""
+        return [row[0] for row in self._read(FIND_GRANT_IDS, (prefix, prefix + "\x7f"))]
 
     def in_order(self, streams: Sequence[str], kind: str) -> list[str]:
         """Those of these streams that hold an entry of this kind, in the order of writing."""
@@ -278,13 +312,16 @@ class SqliteLedger:
             raise LedgerCorrupt(f"{self.path}: {place!r} stands after {last!r}; restore it from a copy")
         return place
 
-    def erase(self, entry: Entry, row: Row) -> int:
+    def erase(self, entry: Entry, row: Row | GrantRow) -> int:
         """Erases the contents of a stream's entries, in the file and in its log."""
         with self._lock:
             with self._transaction() as db:
                 erased = db.execute(ERASE, (entry.stream,)).rowcount
                 self._add(db, entry)
-                db.execute(REPLACE_ROW, _VALUES(row))
+                if isinstance(row, Row):
+                    db.execute(REPLACE_ROW, _VALUES(row))
+                else:
+                    db.execute(PUT_GRANT, GRANT_VALUES(row))
             # The log keeps old pages until it is taken into the file and cut; a reader at work puts that off.
             self._read("PRAGMA wal_checkpoint(TRUNCATE)", ())
             return erased

@@ -143,7 +143,8 @@ class Admission:
             replace(self._opening(call, taken), siblings=call.siblings, notes=call.notes, doubted=call.doubted)
             for call in [call if call.is_free else identified(call) for call in calls]
         ]
-        return self.plans.open(openings, policy=(self.policy.version, self.policy.document), patient=patient)
+        policy = (self.policy.version, self.policy.document)
+        return self.plans.open(openings, policy=policy, people=self.policy.people, patient=patient)
 
     def _opening(self, call: Call, taken: set[str]) -> Opening:
         assert call.ruling is not None, "rule() has just set it"

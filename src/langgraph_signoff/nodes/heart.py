@@ -15,7 +15,7 @@ from langgraph.errors import GraphBubbleUp, ParentCommand, is_invalid_resume
 
 from langgraph_signoff import planning
 from langgraph_signoff.canonical import digest
-from langgraph_signoff.claims import Claims, Halted, Unplanned
+from langgraph_signoff.claims import Claims, Halted, Unpermitted
 from langgraph_signoff.errors import StillRunning, TicketClosed
 from langgraph_signoff.law import Case, Say, ruled_again, settled
 from langgraph_signoff.ledger import Draft
@@ -96,11 +96,11 @@ class Heart(Admission):
                 args = door.fit(case) if granted else None
             except Halted as held:
                 yield (yield Io(partial(self._wait_for_release, [door.name], [call.id], call, held.halt)))
-            except Unplanned as found:
+            except Unpermitted as found:
                 if found.later and (found.is_under_way or time.monotonic() < end):
                     yield Sleep(POLL)
                 else:
-                    yield Io(partial(self._ask_after_all, found.case, call))
+                    yield Io(partial(self._ask_after_all, found, call))
                 continue
             except BaseException:
                 # Cut off between the claim and the start: nothing has run.
@@ -198,12 +198,11 @@ class Heart(Admission):
         )
         self.claims.give_back(case, amended, policies=[(self.policy.version, self.policy.document)])
 
-    def _ask_after_all(self, case: Case, call: Call) -> None:
-        """Asks a person about a call that was to run on a plan, which does not permit it any more."""
+    def _ask_after_all(self, found: Unpermitted, call: Call) -> None:
+        """Asks a person about a call that was to run on a plan or a grant, which does not permit it any more."""
+        case = found.case
         action = call.action.model_copy(update={"args": case.args, "parsed": case.parsed})
-        amended = self._amended(
-            case, action, history=self._history(call), digest=case.digest, reason_code="no_longer_planned"
-        )
+        amended = self._amended(case, action, history=self._history(call), digest=case.digest, reason_code=found.why)
 
         def step(now: Case) -> list[Draft]:
             return [amended] if (now.standing, now.generation) == (case.standing, case.generation) else []

@@ -202,6 +202,9 @@ def _returned(case: Case, name: str) -> str:
 
 
 def _denied(case: Case, name: str) -> str:
+    if granted := case.ruling.granted:
+        by = " and ".join(granted.by)
+        return f"{name} was not run: {by} rejects such calls{_because(case)}. Do not propose it again."
     why = case.ruling.detail if case.kind == "plan" and case.ruling.detail else case.ruling.reason_code
     return f"{name} was not run: the policy does not permit this call ({why}). Do not propose it again."
 

@@ -152,6 +152,10 @@ class Policy:
         """What the reviews of a tool's calls or a node's runs need that can wait for the outcome of the run."""
         return self._indexes[kind].rulebook(name).put_off
 
+    def reviews(self, name: str, *, kind: Ruled) -> tuple[Ruling, ...]:
+        """The rulings that put a tool's calls, a node's runs or a question before people, as far as its rules say."""
+        return self._indexes[kind].rulebook(name).reviews
+
     def channel(self, name: str) -> Channel | None:
         """How a channel is defined; None if the policy names none so, or was read from a ledger, which holds no definitions."""
         return self._document.channels.get(name)

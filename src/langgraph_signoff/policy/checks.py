@@ -19,7 +19,7 @@ from langgraph_signoff.policy.panels import read_panel
 from langgraph_signoff.policy.quoting import quote_mistake
 from langgraph_signoff.policy.shape import shaped
 
-RESERVED_CODES = ("planned", "policy_error", "unlisted_tool")
+RESERVED_CODES = ("granted", "planned", "policy_error", "standing_rejection", "unlisted_tool")
 
 _OF_AUDITS = (*Sampling.model_fields, "on_flag")
 _OF_REVIEWS = ("use_within", "on_timeout", "max_revisions", "reask")
@@ -155,7 +155,7 @@ class _Checker:
                 )
 
     def _check_question(self, question: Tool, path: Path) -> None:
-        for field in ("idempotent", "supervision", "undo"):
+        for field in ("always_ask", "idempotent", "supervision", "undo"):
             if field in question.model_fields_set:
                 self._source.blame((*path, field), "means nothing of a question: nothing of it runs", key=True)
 
@@ -184,6 +184,8 @@ class _Checker:
             self._check_idle(then, path, ("queue", *Terms.model_fields), "nobody is asked")
         if then.then != "allow":
             self._check_unrecorded(then, path)
+        if then.then != "review":
+            self._check_idle(then, path, ("always_ask",), "nobody is asked")
 
     def _check_audit(self, then: Then, path: Path, tool: Tool) -> None:
         self._check_idle(then, path, _OF_REVIEWS, "it has run before anybody looks")

@@ -168,6 +168,8 @@ class Then(Terms, Sampling):
     """Writes an allowed call into the record."""
     once: StrictBool = False
     """Runs an allowed call at most once, without a person."""
+    always_ask: StrictBool = False
+    """Whether a person is asked about each such call, whatever has been granted."""
     on_flag: Annotated[OnFlag, BeforeValidator(flag_words), WithJsonSchema(ON_FLAG)] = OnFlag()
     """What the flag of an audit sets off: `alert`, `undo`, or a `tool` with its `args` (alert)."""
 
@@ -204,6 +206,8 @@ class Tool(Part):
     """Secret arguments, such as `args.card_number` or `args.items.*.secret`: masked wherever they are shown."""
     idempotent: StrictBool = False
     """Whether running it twice with one key is harmless."""
+    always_ask: StrictBool = False
+    """Whether a person is asked whenever a call is reviewed, whatever has been granted."""
     supervision: Supervision | None = None
     """When its reviews take place, if otherwise than the policy says for all."""
     undo: StrictBool = False

@@ -64,16 +64,36 @@ class Expression:
             return said
         raise RuntimeError(str(said)[:300] if kind == "ERROR" else f"is {kind.lower()}, not true or false")
 
+    def number(self, facts: Mapping[str, Any]) -> int | float:
+        """What it comes to, as a number. Raises RuntimeError with CEL's words when it is none."""
+        value = self.program.eval(data=facts)
+        said, kind = value.plain_value(), value.type().name()
+        if kind in _NUMBERS:
+            return said  # type: ignore[no-any-return]  # CEL's kinds are untyped
+        raise RuntimeError(str(said)[:300] if kind == "ERROR" else f"is {kind.lower()}, not a number")
+
+
+_NUMBERS = ("INT", "UINT", "DOUBLE")
+
 
 def compile_expression(text: str, variables: Iterable[str]) -> Expression:
-    """The checked expression; `variables` names what `vars` holds. Raises BadExpression."""
+    """The checked condition; `variables` names what `vars` holds. Raises BadExpression."""
+    return _compiled(text, variables, ("BOOL",), "true or false")
+
+
+def compile_amount(text: str) -> Expression:
+    """The checked expression of a number. Raises BadExpression."""
+    return _compiled(text, (), _NUMBERS, "a number")
+
+
+def _compiled(text: str, variables: Iterable[str], kinds: Sequence[str], words: str) -> Expression:
     try:
         program = _environment().compile(text)
     except RuntimeError as error:
         raise _bad(str(error)) from error
     result = program.return_type().name()
-    if result not in ("BOOL", "DYN"):
-        raise BadExpression(f"gives {result.lower()}; it must be true or false")
+    if result not in (*kinds, "DYN"):
+        raise BadExpression(f"gives {result.lower()}; it must be {words}")
     bare = _QUOTED.sub(lambda match: " " * len(match[0]), text)
     _check_fields(bare, frozenset(variables))
     names = frozenset(re.findall(r"[A-Za-z_]\w*", text)) & frozenset(VARIABLES)

@@ -153,6 +153,7 @@ class Index:
             risk=entry.risk,
             record=self._document.record or self.counts(tool),
             idempotent=entry.idempotent,
+            always_ask=any(self._entries[name].always_ask for name in names),
             at_the_end=self._kind != "question" and not is_tactical and entry.can_be_taken_back,
             describe=settle_describe(entry.describe, tool=tool, variables=self._document.vars),
             redact=tuple(dict.fromkeys(path for name in names for path in _secrets(self._entries[name]))),
@@ -179,6 +180,7 @@ class Index:
                 "record": bool(looked_at) or (then.then == "allow" and (then.record or shared.record)),
                 "once": bool(looked_at) or then.once,
                 "audit": looked_at,
+                "always_ask": shared.always_ask or then.always_ask,
             }
         )
 

@@ -51,13 +51,18 @@ class Rulebook:
         """What its reviews need that can wait for the outcome of their run."""
         return tuple(ruling.requirements for ruling in self._rulings if ruling.at_the_end)
 
+    @property
+    def reviews(self) -> tuple[Ruling, ...]:
+        """Its rulings that put a call before people."""
+        return tuple(ruling for ruling in self._rulings if ruling.mode == "review")
+
     def decide(self, action: Action, *, now: datetime, history: Counts) -> Ruling:
         """The ruling on an action; the same object for the same rule, and never an allow where anything was in doubt."""
         if not self._branches and self._rulings[-1].mode == "deny":
             return self._rulings[-1]
-        flaw = _flaw(action.parsed)
-        if flaw:
-            return self._one_by_one(action, now, history, f"args{flaw}")
+        found = flaw(action.parsed)
+        if found:
+            return self._one_by_one(action, now, history, f"args{found}")
         if "confidence" in self._reads and not math.isfinite(action.confidence):
             return self._one_by_one(action, now, history, f"confidence: is {action.confidence}")
         if not self._branches:
@@ -129,7 +134,7 @@ class Rulebook:
         return {kind: zeros | getattr(history, kind) for kind in KINDS}
 
 
-def _flaw(value: Json, depth: int = 0) -> str:
+def flaw(value: Json, depth: int = 0) -> str:
     """Where and why a value is none that expressions can compare, such as `.items.0: is NaN`; empty if it is."""
     kind = type(value)
     if kind is str:
@@ -152,7 +157,7 @@ def _flaw(value: Json, depth: int = 0) -> str:
 
 def _flaw_of_items(items: Iterable[tuple[object, Json]], depth: int) -> str:
     for key, item in items:
-        found = _flaw(item, depth + 1)
+        found = flaw(item, depth + 1)
         if found:
             return f".{_printable(str(key)[:40])}{found}"
     return ""

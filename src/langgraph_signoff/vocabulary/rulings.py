@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import Field
@@ -119,6 +119,18 @@ class Planned(Word):
     approved_by: tuple[str, ...] = ()
 
 
+GRANTED, STANDING_REJECTION = "granted", "standing_rejection"
+"""The reason codes of a call that a grant lets run, and of one that it keeps from running."""
+
+
+class Granted(Word):
+    """The grant that a call is a use of, who gave that, and when it ends."""
+
+    grant: str
+    by: tuple[str, ...]
+    until: datetime
+
+
 class Ruling(Word):
     """What the policy says of an action, by which rule of which policy version."""
 
@@ -142,6 +154,13 @@ class Ruling(Word):
     redact: tuple[str, ...] = ()
     audit: Audit | None = Field(default=None, description="Only beside allow, once and record.")
     planned: Planned | None = None
+    always_ask: bool = Field(default=False, description="Whether a person is asked whatever has been granted.")
+    granted: Granted | None = None
+
+    @property
+    def rests_on_grant(self) -> bool:
+        """Whether a person would be asked if no grant permitted it."""
+        return self.granted is not None and self.mode == "allow"
 
     @property
     def rests_on_plan(self) -> bool:

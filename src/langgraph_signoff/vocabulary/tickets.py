@@ -13,7 +13,7 @@ from pydantic import Field
 from langgraph_signoff.vocabulary.actions import Kind
 from langgraph_signoff.vocabulary.base import Json, Word
 from langgraph_signoff.vocabulary.decisions import Decision, Outcome, Standing, Verdict
-from langgraph_signoff.vocabulary.rulings import OnFlag, Planned, Requirements, Risk
+from langgraph_signoff.vocabulary.rulings import Granted, OnFlag, Planned, Requirements, Risk
 from langgraph_signoff.vocabulary.undoing import FollowUp, Rollback
 
 
@@ -92,6 +92,7 @@ class Ticket(Word):
     on_flag: OnFlag | None = Field(default=None, description="Of an audit: what a flag sets off.")
     follow_up: FollowUp | None = Field(default=None, description="Of a flagged audit: what has come of it.")
     planned: Planned | None = Field(default=None, description="The step of a plan that let it run without asking.")
+    granted: Granted | None = Field(default=None, description="The grant that let it run, or kept it from running.")
     uses: tuple[Use, ...] = Field(default=(), description="Of a plan: the calls that ran on it.")
     ended: str = Field(default="", description="Of a plan: why it no longer holds.")
 
