@@ -112,6 +112,16 @@ def test_each_message_has_a_link_of_its_own_and_a_retry_the_same(signoff: Signof
     assert first != other
 
 
+def test_who_stands_in_for_somebody_away_is_told_and_decides_by_a_link_in_their_name(
+    signoff: Signoff, tmp_path: Path, clock: Clock
+) -> None:
+    signoff.delegate("ana", to="eda", until=clock() + timedelta(days=1), by="ana")
+    ticket = ask(signoff)
+    [token] = tokens(signoff, tmp_path, ticket, "eda")
+    [decision] = signoff.decide_by_link(token, Verdict.APPROVE).decisions
+    assert (decision.by, decision.behalf) == ("eda", "ana")
+
+
 # Refusals ------------------------------------------------------------------------------------------------------------------
 
 

@@ -119,7 +119,7 @@ class Decisions(Permissions):
 
         `by` is taken to the letter: a server's user whose name only looks like another's is somebody else.
         """
-        voice = _Voice(self.desk, self._people)
+        voice = self._voice()
         steps = {reply.ticket_id: self._step(reply, by, voice) for reply in replies}
         if len(steps) < len(replies):
             raise IncompleteDecision("one ticket is named twice")
@@ -282,6 +282,9 @@ class Decisions(Permissions):
 
         return voice.step(Say(says, by, reply.digest, reply.reason, "", reply.generation), step)
 
+    def _voice(self) -> _Voice:
+        return _Voice(self.desk, self._people)
+
     def _heard_together(self, steps: Mapping[str, Step], voice: _Voice) -> list[Case]:
         policies = self._policy_in_force()
         return self.desk.write_together(steps, policies=policies, ends=lambda: voice.read)
@@ -315,7 +318,7 @@ class Decisions(Permissions):
         *,
         policies: Iterable[tuple[str, str]] = (),
     ) -> Ticket:
-        voice = _Voice(self.desk, self._people)
+        voice = self._voice()
         heard = voice.step(say, step)
         return to_ticket(self.desk.write(self._id(ticket), heard, policies=policies, ends=lambda: voice.read))
 

@@ -73,15 +73,18 @@ class Telling(Decisions):
             raise IncompleteDecision(f"{says!r} decides nothing; say {', '.join(_SAYS)}")
         given = {"value": value} if says in (Verdict.ANSWER, *Answer) else {}
 
+        voice = self._voice()
+
         def step(case: Case) -> list[Draft]:
             self._check(link, case)
             about = {"ticket_id": case.id, "digest": case.digest, "generation": case.generation}
             reply = Reply.model_validate({**about, "says": says, "reason": reason, "args": args, **given})
-            first, *others = self._step(reply, link.person)(case)
+            first, *others = self._step(reply, link.person, voice)(case)
             # In the entry itself: whoever comes second finds it, in whichever process.
             return [replace(first, body={**first.body, "link": link.name}), *others]
 
-        return to_ticket(self.desk.write(link.ticket_id, step, policies=self._policy_in_force()))
+        policies = self._policy_in_force()
+        return to_ticket(self.desk.write(link.ticket_id, step, policies=policies, ends=lambda: voice.read))
 
     def _link(self, token: str) -> Link:
         if self.policy.links is None:
@@ -96,7 +99,8 @@ class Telling(Decisions):
             raise LinkRefused(
                 f"ticket {case.id[:12]} has been changed since this link was sent; use that of the newer message"
             )
-        if problem := law.cannot(case, link.person, self._people(case)):
+        deputies = self.desk.absences().deputies(self.desk.clock())
+        if problem := law.why_mute(case, link.person, self._people(case), deputies):
             raise LinkRefused(f"{link.person} may not decide ticket {case.id[:12]} now: {problem}")
 
     @cached_property

@@ -26,7 +26,7 @@ from langgraph_signoff.law.eligibility import (
 from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
 from langgraph_signoff.law.handling import assign, extend, put_back, take
 from langgraph_signoff.law.history import advance, fold, recorded, standing
-from langgraph_signoff.law.notices import ASKS, audience, event_of, owed
+from langgraph_signoff.law.notices import ASKS, audience, event_of, owed, why_mute
 from langgraph_signoff.law.plans import (
     PATTERNS,
     PLAN_TOOL,
@@ -144,6 +144,7 @@ __all__ = [
     "unknown",
     "until",
     "voice_of",
+    "why_mute",
     "why_not",
     "withdraw",
     "worded",

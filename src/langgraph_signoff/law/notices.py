@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from langgraph_signoff.entries import Entry, Notice
+from langgraph_signoff.law.absences import Deputies, speaking
 from langgraph_signoff.law.case import Case
 from langgraph_signoff.law.eligibility import People, cannot, is_one_of
+from langgraph_signoff.law.verdicts import Say
 from langgraph_signoff.vocabulary import Event, Standing, Verdict
 
 ASKS: tuple[Event, ...] = ("opened", "revised", "reminded", "escalated", "in_doubt")
@@ -74,7 +76,7 @@ def _said(case: Case, entry: Entry) -> Event | None:
     return "revised" if "ruling" in entry.body and case.standing is Standing.PENDING else "decided"
 
 
-def audience(case: Case, entry: Entry, people: People) -> Sequence[str]:
+def audience(case: Case, entry: Entry, people: People, deputies: Deputies) -> Sequence[str]:
     """Who is told by name of an entry: whoever it asks, and the queue's owner. Those only whom the policy knows."""
     owner, known, event = case.requirements.owner, people or {}, event_of(case, entry)
     if event == "assigned":
@@ -82,5 +84,12 @@ def audience(case: Case, entry: Entry, people: People) -> Sequence[str]:
     elif event == "escalated":
         asked = [by for by in sorted(known) if is_one_of(by, entry.body["to"], people)]
     else:
-        asked = [by for by in sorted(known) if event in ASKS and cannot(case, by, people) is None]
-    return [by for by in dict.fromkeys([*asked, owner]) if by in known]
+        asked = [by for by in sorted(known) if event in ASKS and why_mute(case, by, people, deputies) is None]
+    standing_in = [deputy for deputy, absent in sorted(deputies.items()) if not set(absent).isdisjoint(asked)]
+    return [by for by in dict.fromkeys([*asked, *standing_in, owner]) if by in known]
+
+
+def why_mute(case: Case, by: str, people: People, deputies: Deputies) -> str | None:
+    """Why this person may not decide a ticket in anybody's name, in a sentence; None if they may."""
+    say = speaking(case, Say(Verdict.COMMENT, by, ""), people, deputies)
+    return None if say.behalf else cannot(case, by, people)

@@ -108,7 +108,7 @@ class Notifier:
         except (LedgerCorrupt, UnknownTicket) as error:
             self._put_off(notice, f"its ticket cannot be read: {error}", so_far)
             return
-        people = law.audience(case, entry, self._policy.people)
+        people = law.audience(case, entry, self._policy.people, self._deputies())
         reached = [replace(notice, person=name) for name in people if name in self._policy.addresses]
         if reached:
             self._desk.ledger.swap_notice(notice, reached)
@@ -165,13 +165,17 @@ class Notifier:
 
     def _link(self, case: Case, notice: Notice) -> str:
         terms = self._policy.links
-        asks = notice.event in law.ASKS and law.cannot(case, notice.person, self._policy.people) is None
-        if terms is None or not asks:
+        if terms is None or notice.event not in law.ASKS:
+            return ""
+        if law.why_mute(case, notice.person, self._policy.people, self._deputies()):
             return ""
         until = moment(notice.since) + terms.valid_for
         ticket = (case.id, case.generation, case.digest)
         link = self._signer.make(source=notice.entry, ticket=ticket, person=notice.person, until=until)
         return f"{terms.url.rstrip('/')}/{self._signer.sign(link)}"
+
+    def _deputies(self) -> law.Deputies:
+        return self._desk.absences().deputies(self._desk.clock())
 
     # What came of it ------------------------------------------------------------------------------------------------------
 
