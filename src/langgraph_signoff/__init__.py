@@ -66,8 +66,10 @@ from langgraph_signoff.vocabulary import (
     Standing,
     Stuck,
     Ticket,
+    Tried,
     Undo,
     Verdict,
+    Why,
 )
 
 __all__ = [
@@ -127,6 +129,7 @@ __all__ = [
     "Ticket",
     "TicketClosed",
     "TicketTaken",
+    "Tried",
     "Unanswered",
     "Undo",
     "UngatedCall",
@@ -136,5 +139,6 @@ __all__ = [
     "UnknownThread",
     "UnknownTicket",
     "Verdict",
+    "Why",
     "WrongVerdict",
 ]

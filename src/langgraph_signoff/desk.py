@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from langgraph_signoff import law
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket, UnknownTicket
 from langgraph_signoff.law import Case
-from langgraph_signoff.ledger import Draft, Entry, GrantRow, Ledger, Notice, Query, Row, Wake, link, stamp
+from langgraph_signoff.ledger import Draft, Entry, GrantRow, Ledger, Notice, Query, Row, Wake, find_all, link, moment, stamp
 from langgraph_signoff.records import Opening, to_draft, to_row
 from langgraph_signoff.vocabulary import AUDITS, Counts, Kind, Standing, Verdict
 
@@ -264,14 +264,23 @@ class Desk:
 
         Of the message's own calls those before it count as proposed: `siblings`, by tool.
         """
-        counts: dict[str, dict[str, int]] = {"proposed": {}, "ran": {}, "refused": {}}
-        for tool, standing, count in self.ledger.tally(thread_id, message_id):
-            for name, kinds in (("proposed", _PROPOSED), ("ran", _RAN), ("refused", _REFUSED)):
-                if standing in kinds:
-                    counts[name][tool] = counts[name].get(tool, 0) + count
-        for tool in siblings:
-            counts["proposed"][tool] = counts["proposed"].get(tool, 0) + 1
-        return Counts(**counts)
+        return _counted(self.ledger.tally(thread_id, message_id), siblings)
+
+    def counts_then(self, case: Case, at: datetime) -> Counts:
+        """What `counts` would have said of a case's call at a moment of its life, as far as the record goes."""
+        thread_id, message_id = case.opening["thread_id"], case.action.get("message_id", "")
+        rows = find_all(self.ledger, Query(thread_id=thread_id, limit=1000))
+        others = [row.id for row in rows if row.message_id != message_id and moment(row.opened_at) <= at]
+        # Of what came at the same instant the order of writing tells.
+        order = {id_: place for place, id_ in enumerate(self.ledger.in_order([*others, case.id], "opened"))}
+        said = []
+        for id_ in others:
+            history = [entry for entry in self.ledger.history(id_) if moment(entry.at) <= at]
+            if history and (moment(history[0].at) < at or order[id_] < order[case.id]):
+                with _readable(id_):
+                    then = law.recorded(history)
+                    said.append((then.opening["tool"], str(then.standing), 1))
+        return _counted(said, case.siblings)
 
     def _append(
         self,
@@ -327,6 +336,17 @@ class Desk:
         secret = self.ledger.secret() or self.ledger.keep_secret(secrets.token_bytes(32))
         earlier = self.ledger.audited(law.entry_of(case.ruling.rule), case.opening["tool"], audit.new_until)
         return law.choose(audit, drawn=law.draw(secret, case.id), earlier=earlier)
+
+
+def _counted(said: Iterable[tuple[str, str, int]], siblings: Iterable[str]) -> Counts:
+    counts: dict[str, dict[str, int]] = {"proposed": {}, "ran": {}, "refused": {}}
+    for tool, standing, count in said:
+        for name, kinds in (("proposed", _PROPOSED), ("ran", _RAN), ("refused", _REFUSED)):
+            if standing in kinds:
+                counts[name][tool] = counts[name].get(tool, 0) + count
+    for tool in siblings:
+        counts["proposed"][tool] = counts["proposed"].get(tool, 0) + 1
+    return Counts(**counts)
 
 
 @dataclass(frozen=True, slots=True)

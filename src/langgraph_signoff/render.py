@@ -18,11 +18,14 @@ from langgraph_signoff.vocabulary import (
     Requirements,
     Reviewer,
     Risk,
+    Ruling,
     Run,
     Standing,
     Stuck,
     Ticket,
+    Tried,
     Verdict,
+    Why,
 )
 
 Lines = Iterable[tuple[str, str]]
@@ -357,6 +360,41 @@ def stuck_text(stuck: Stuck) -> str:
         "in_hand": f"in the hand of {who}",
         "unwoken": "its thread could go on",
     }[stuck.why]
+
+
+def why_lines(why: Why) -> list[tuple[str, str]]:
+    """Why a ticket was ruled as it was: (label, text), the text may hold line breaks."""
+    read = [f"{place} = {json.dumps(value, ensure_ascii=False)}" for place, value in why.read.items()]
+    lines = [
+        ("ticket", why.ticket_id[:SHORT_ID]),
+        ("ruled", ruling_text(why.ruling)),
+        ("detail", why.ruling.detail),
+        ("rule", json.dumps(why.written, ensure_ascii=False) if why.written is not None else ""),
+        ("looked at", "\n".join(map(_tried_text, why.tried))),
+        ("read", "\n".join(read)),
+        *(("note", note) for note in why.notes),
+        ("but", why.doubt),
+        ("now", f"it would be {ruling_text(why.now)}{_needs_more(why)}" if why.now else ""),
+    ]
+    return [(label, text) for label, text in lines if text]
+
+
+def ruling_text(ruling: Ruling) -> str:
+    """A ruling with its reason, its rule and its policy."""
+    mode = "audit" if ruling.audit else ruling.mode
+    return f"{mode} ({ruling.reason_code}, {ruling.rule}) by policy {ruling.policy_version[:SHORT_ID]}"
+
+
+def _tried_text(tried: Tried) -> str:
+    said = f"{tried.said}: {tried.error}" if tried.error else tried.said
+    return f"{tried.rule}  {tried.then}" + (f" when {tried.when.strip()}  ({said})" if tried.when else "")
+
+
+def _needs_more(why: Why) -> str:
+    was, now = why.ruling.requirements, why.now.requirements if why.now else why.ruling.requirements
+    changed = [name for name in type(was).model_fields if getattr(was, name) != getattr(now, name)]
+    is_asked = why.now is not None and why.now.mode == why.ruling.mode == "review"
+    return f"; it would need other {', '.join(changed)}" if is_asked and changed else ""
 
 
 def decision_lines(ticket: Ticket) -> list[str]:

@@ -14,10 +14,10 @@ from langgraph_signoff.asking import Asking
 from langgraph_signoff.law import HALTS
 from langgraph_signoff.law.grants import GRANT
 from langgraph_signoff.ledger import Entry, Query, moment, stamp
+from langgraph_signoff.operating import Operating
 from langgraph_signoff.telling import Telling
 from langgraph_signoff.view import to_ticket, words_of
 from langgraph_signoff.vocabulary import FollowUp, Grant, Reviewer, Run, Standing, Ticket
-from langgraph_signoff.worklists import Worklists
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from langgraph_signoff.audit import Report
 
 
-class Signoff(Asking, Telling, Worklists):
+class Signoff(Asking, Telling, Operating):
     """Gates tools, takes decisions, runs and resumes threads, over one ledger and one policy.
 
     `ledger`: path of the SQLite file, made if it is not there. `policy`: a YAML file's path or a `Policy`; without one,

@@ -19,6 +19,7 @@ from langgraph_signoff.cli import (
     following,
     granting,
     history,
+    operating,
     policy,
     reading,
     recording,
@@ -86,6 +87,7 @@ def signoff(
 
 for commands in (
     reading,
+    operating,
     history,
     deciding,
     granting,

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from langgraph_signoff.errors import Mistake, PolicyError
-from langgraph_signoff.policy.describe import render_describe
+from langgraph_signoff.policy.describe import find, render_describe
 from langgraph_signoff.policy.loading import Source, read_bytes, read_data, read_text
-from langgraph_signoff.vocabulary import Action, Counts, Json, Requirements, Ruling
+from langgraph_signoff.vocabulary import Action, Counts, Json, Requirements, Ruling, Tried
 
 if TYPE_CHECKING:
     from langgraph_signoff.policy.channels import Channel, LinkTerms
@@ -107,6 +107,22 @@ class Policy:
         """The ruling on an action at `now`, given what its thread did before. Never raises; what is in doubt is reviewed."""
         ruling = self._rulebook(action).decide(action, now=now, history=history or Counts())
         return self._timed(ruling, now)
+
+    def try_out(
+        self, action: Action, *, now: datetime, history: Counts | None = None
+    ) -> tuple[list[Tried], dict[str, Json]]:
+        """The rules that decide on an action, in the order in which they are looked at, and what their expressions read."""
+        return self._rulebook(action).try_out(action, now=now, history=history or Counts())
+
+    def written(self, rule: str) -> Json:
+        """A rule as the policy has it, such as `tools.send_money.rules.2`; None if it has none, or says nothing there."""
+        section, _, rest = rule.partition(".")
+        entries = json.loads(self.document).get(section, {})
+        # A name may hold dots itself: the longest one that fits is the entry's.
+        name = max((name for name in entries if f"{rest}.".startswith(f"{name}.")), key=len, default=None)
+        return (
+            find(entries[name], [key for key in rest[len(name) + 1 :].split(".") if key]) if name is not None else None
+        )
 
     def review(self, action: Action, *, now: datetime) -> Ruling:
         """The ruling that puts an action before people for a reason of another's: as many approvals as its strictest review."""

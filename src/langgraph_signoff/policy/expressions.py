@@ -100,6 +100,23 @@ def _compiled(text: str, variables: Iterable[str], kinds: Sequence[str], words: 
     return Expression(text, program, names, _counts(text))
 
 
+def places(expression: Expression, tool: str) -> list[str]:
+    """What an expression on `tool` reads, as far as its text tells: `args.amount`, `history.ran.send`, or all of a variable."""
+    text = _QUOTED.sub(lambda match: " " * len(match[0]), expression.text)
+    found = [f"args.{name}" for name in _ARGUMENT.findall(text)]
+    found += [f"{root}.{name}" for root, name in _FIELD.findall(text) if root != "history"]
+    counted = [OWN_TOOL if name == OWN_TOOL else name for name in expression.counts]
+    if EVERY_TOOL in counted:
+        found.append("history")
+    else:
+        kinds = dict.fromkeys(name for root, name in _FIELD.findall(text) if root == "history")
+        found += [f"history.{kind}.{name or tool}" for kind in kinds for name in sorted(counted)]
+    rest = re.sub(r"\bhistory\b", " ", _FIELD.sub(" ", _ARGUMENT.sub(" ", text)))
+    # What is called like a variable behind a dot is a field of something else.
+    found += [name for name in re.findall(r"(?<![\w.])[A-Za-z_]\w*", rest) if name in VARIABLES]
+    return list(dict.fromkeys(found))
+
+
 @dataclass(frozen=True)
 class Chain:
     """One program for many conditions; it gives what `compile_chain` says.

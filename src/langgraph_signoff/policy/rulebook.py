@@ -6,10 +6,19 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from langgraph_signoff.policy.expressions import EVERY_TOOL, KINDS, OWN_TOOL, Expression, compile_chain, risk_facts
-from langgraph_signoff.vocabulary import Action, Counts, Json, Requirements, Ruling
+from langgraph_signoff.policy.expressions import (
+    EVERY_TOOL,
+    KINDS,
+    OWN_TOOL,
+    VARIABLES,
+    Expression,
+    compile_chain,
+    places,
+    risk_facts,
+)
+from langgraph_signoff.vocabulary import Action, Counts, Json, Requirements, Ruling, Tried
 
 DEEPEST_ARGUMENT = 64
 
@@ -30,7 +39,7 @@ class Rulebook:
     ) -> None:
         conditions = [branch.when for branch in branches]
         expressions = [when for when in conditions if when]
-        self._branches, self.doubt = tuple(branches), doubt
+        self._branches, self.doubt, self._vars = tuple(branches), doubt, variables
         # Number -1 is what a chain gives when nothing holds: the last ruling.
         self._rulings = (*(branch.ruling for branch in branches), otherwise)
         self._chain = compile_chain(conditions) if conditions else None
@@ -44,7 +53,7 @@ class Rulebook:
     @property
     def modes(self) -> tuple[str, ...]:
         """What it can rule, as far as its rules say."""
-        return tuple(dict.fromkeys("audit" if ruling.audit else ruling.mode for ruling in self._rulings))
+        return tuple(dict.fromkeys(map(_word, self._rulings)))
 
     @property
     def put_off(self) -> tuple[Requirements, ...]:
@@ -106,6 +115,33 @@ class Rulebook:
                     doubt = f"{rule}.when: {self._words(error)}"
         return self.doubt.model_copy(update={"detail": doubt, "rule": rule}) if doubt else self._rulings[-1]
 
+    def try_out(self, action: Action, *, now: datetime, history: Counts) -> tuple[list[Tried], dict[str, Json]]:
+        """The rules in the order in which they are looked at, up to the one that holds, and the places that they read."""
+        facts = {
+            name: read(action, now, history) for name, read in self._readers(frozenset(VARIABLES), self._vars).items()
+        }
+        tried, read = list[Tried](), dict[str, Json]()
+        doubt = flaw(action.parsed)
+        for branch in self._branches:
+            tried.append(self._try_out(branch, facts, f"args{doubt}" if doubt else ""))
+            if branch.when:
+                read |= {place: _at(facts, place) for place in places(branch.when, action.tool)}
+            if tried[-1].said == "true":
+                return tried, read
+        last = self._rulings[-1]
+        return [*tried, Tried(rule=last.rule, then=_word(last), said="true")], read
+
+    def _try_out(self, branch: Branch, facts: Mapping[str, Any], doubt: str) -> Tried:
+        about: dict[str, Any] = {"rule": branch.ruling.rule, "then": _word(branch.ruling)}
+        if branch.when is None:
+            return Tried(**about, said="true")
+        try:
+            if doubt and "args" in branch.when.variables:
+                return Tried(**about, when=branch.when.text, said="error", error=doubt)
+            return Tried(**about, when=branch.when.text, said="true" if branch.when.holds(facts) else "false")
+        except Exception as error:  # whatever an expression fails with is doubt
+            return Tried(**about, when=branch.when.text, said="error", error=self._words(error))
+
     def _words(self, error: Exception) -> str:
         # CEL quotes keys and values; where arguments are secret only the kind of the error is told.
         words = str(error).split(":")[0] if self.doubt.redact else str(error)
@@ -132,6 +168,18 @@ class Rulebook:
     def _history(self, tool: str, history: Counts) -> dict[str, dict[str, int]]:
         zeros = dict.fromkeys((*self._counted, tool), 0)
         return {kind: zeros | getattr(history, kind) for kind in KINDS}
+
+
+def _word(ruling: Ruling) -> Literal["allow", "audit", "review", "deny"]:
+    return "audit" if ruling.audit else ruling.mode
+
+
+def _at(facts: Mapping[str, Any], place: str) -> Json:
+    # An argument may have a dot in its name only where CEL reads it otherwise.
+    value: Any = facts
+    for key in place.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def flaw(value: Json, depth: int = 0) -> str:

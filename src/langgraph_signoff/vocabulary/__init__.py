@@ -17,6 +17,7 @@ from langgraph_signoff.vocabulary.decisions import (
 )
 from langgraph_signoff.vocabulary.grants import Amount, Grant, Terms, Total
 from langgraph_signoff.vocabulary.notices import EVENTS, USUAL, Delivery, Event, Notify
+from langgraph_signoff.vocabulary.reasons import Tried, Why
 from langgraph_signoff.vocabulary.rulings import (
     GRANTED,
     PLANNED,
@@ -89,9 +90,11 @@ __all__ = [
     "Terms",
     "Ticket",
     "Total",
+    "Tried",
     "Undo",
     "Undoing",
     "Use",
     "Verdict",
+    "Why",
     "Word",
 ]

@@ -1,0 +1,10 @@
+"""The operator's door: what a `Signoff` tells whoever keeps it running."""
+
+from __future__ import annotations
+
+from langgraph_signoff.reasons import Reasons
+from langgraph_signoff.worklists import Worklists
+
+
+class Operating(Worklists, Reasons):
+    """Answers the operator's questions."""
