@@ -100,6 +100,19 @@ def test_what_has_come_to_me_by_an_escalation_is_mine(signoff: Signoff, clock: C
         assert {by for by in PEOPLE if ticket.id in ids(signoff.mine(by=by))} == mine | {"bo"}
 
 
+def test_what_waits_for_whom_i_stand_in_for_is_mine(signoff: Signoff, clock: Clock) -> None:
+    theirs = open_ticket(signoff, reviewers=LEADS, owner="eda")
+    open_ticket(signoff, reviewers=LEADS, requester="ana")
+    signoff.assign(theirs, to="cem", by="eda")
+    signoff.delegate("cem", to="ana", until=NOW + timedelta(hours=5), by="cem")
+    assert ids(signoff.mine(by="ana")) == [theirs.id]
+    signoff.approve(theirs, by="ana")
+    assert signoff.mine(by="ana") == []
+    open_ticket(signoff, reviewers=LEADS)
+    clock.advance(hours=6)
+    assert signoff.mine(by="ana") == []
+
+
 def test_audits_are_mine_when_i_ask_for_audits(signoff: Signoff) -> None:
     audit = open_audit(signoff, reviewers=LEADS)
     assert signoff.mine(by="cem") == []

@@ -46,20 +46,21 @@ class Worklists(Office):
     ) -> list[Ticket]:
         """What waits for the word of `by`, most urgent first: what they may decide, have taken, or were assigned.
 
-        What they have approved already, and waits for others, is not theirs; what has just come to them by an escalation is, also
+        The same of those for whom they stand in now. What they have approved already, and waits for others, is not theirs; what has just come to them by an escalation is, also
         before `expire` writes that down, as long as no more than a thousand tickets wait for it to do so. With `audits` what has run and waits for a look.
         Raises NotAllowedToDecide if the policy in force does not know them.
         """
-        by = by.strip()
-        voices = self._voices(by)
-        query = Query(queue=queue, thread_id=thread_id, tool=tool, ended_by=stamp(self.desk.clock()))
+        now = self.desk.clock()
+        names = (by.strip(), *self.desk.absences().deputies(now).get(by.strip(), ()))
+        voices = self._voices(names)
+        query = Query(queue=queue, thread_id=thread_id, tool=tool, ended_by=stamp(now))
         ranges = [
             self._rows(each)
             for standing in ((Standing.UNDER_AUDIT,) if audits else _WAITS)
-            for each in self._ranges(replace(query, standings=(standing,)), by, voices)
+            for each in self._ranges(replace(query, standings=(standing,)), names, voices)
         ]
         rows = heapq.merge(*ranges, sorted(self._unwritten(query, audits=audits), key=_urgency), key=_urgency)
-        return list(islice(self._awaiting(rows, by), limit))
+        return list(islice(self._awaiting(rows, names), limit))
 
     def overdue(
         self, *, queue: str | None = None, thread_id: str | None = None, tool: str | None = None, limit: int = 50
@@ -87,18 +88,19 @@ class Worklists(Office):
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    def _voices(self, by: str) -> list[Voice]:
-        """Who somebody is, to every policy that may judge a ticket."""
-        if self._given is not None:
-            if self.policy.people is not None and by not in self.policy.people:
-                raise NotAllowedToDecide(law.unknown(by, self.policy.people))
-            return [law.voice_of(by, self.policy.people)]
-        known = [self._policy_of(version).people for version, _ in self.ledger.policies()]
-        return [law.voice_of(by, people) for people in known if people is None or by in people]
+    def _voices(self, names: Sequence[str]) -> list[Voice]:
+        """Who these people are, to every policy that may judge a ticket."""
+        if self._given is None:
+            known = [self._policy_of(version).people for version, _ in self.ledger.policies()]
+        elif self.policy.people is not None and names[0] not in self.policy.people:
+            raise NotAllowedToDecide(law.unknown(names[0], self.policy.people))
+        else:
+            known = [self.policy.people]
+        return [law.voice_of(by, people) for people in known for by in names if people is None or by in people]
 
-    def _ranges(self, query: Query, by: str, voices: Sequence[Voice]) -> Iterator[Query]:
-        """What somebody has in hand, and what asks for people of whom they are one: each is one range of an index."""
-        yield replace(query, in_hand=by)
+    def _ranges(self, query: Query, names: Sequence[str], voices: Sequence[Voice]) -> Iterator[Query]:
+        """What these people have in hand, and what asks for such as they are: each is one range of an index."""
+        yield from (replace(query, in_hand=name) for name in names)
         for asked in self.ledger.asked(query.standings[0]):
             if any(asks(asked, voice) for voice in voices):
                 yield replace(query, asked=asked)
@@ -116,14 +118,14 @@ class Worklists(Office):
             yield from page
             query = replace(query, after=page[-1])
 
-    def _awaiting(self, rows: Iterator[Row], by: str) -> Iterator[Ticket]:
+    def _awaiting(self, rows: Iterator[Row], names: Sequence[str]) -> Iterator[Ticket]:
         last = ""
         for row in rows:
             # What is in hand comes a second time, as what may be decided, and right after: the order is the same.
             if row.id == last:
                 continue
             last, case = row.id, self.desk.case(row.id)
-            if case.in_hand == by or law.awaits(case, by, self._people(case)):
+            if case.in_hand in names or law.awaits(case, names[0], self._people(case), names[1:]):
                 yield to_ticket(case)
 
     def _dead(self) -> Found:

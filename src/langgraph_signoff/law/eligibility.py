@@ -81,15 +81,20 @@ def _stance(case: Case, by: str, people: People, agreed: Sequence[Voice]) -> tup
     return True, _because(case.requirements, voice_of(by, people))
 
 
-def awaits(case: Case, by: str, people: People) -> bool:
-    """Whether a word of theirs would bring this ticket further now: they may decide it, and have not done their part."""
-    if case.standing not in _WAITS or cannot(case, by, people):
+def awaits(case: Case, by: str, people: People, stands_in: Sequence[str] = ()) -> bool:
+    """Whether a word of theirs would bring this ticket further now: they may decide it, and have not done their part.
+
+    `stands_in`: for whom they decide where they may not in their own name.
+    """
+    if case.standing not in _WAITS:
         return False
-    if case.standing is Standing.IN_DOUBT:
-        return True
+    names = [by] if takes_part(case, by) else [by, *stands_in]
+    name = next((each for each in names if cannot(case, each, people) is None), None)
+    if name is None or case.standing is Standing.IN_DOUBT:
+        return name is not None
     away = departed(case, people, but="")
-    agreed = case.voices([name for name in case.approvers if name not in away])
-    return by not in (voice.by for voice in agreed) and can_help(case.requirements, voice_of(by, people), agreed)
+    agreed = case.voices([each for each in case.approvers if each not in away])
+    return name not in (voice.by for voice in agreed) and can_help(case.requirements, voice_of(name, people), agreed)
 
 
 def _because(requirements: Requirements, voice: Voice) -> str:
