@@ -12,7 +12,20 @@ from typing import NamedTuple, TypeVar
 from langgraph_signoff import law
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket, UnknownTicket
 from langgraph_signoff.law import Case
-from langgraph_signoff.ledger import Draft, Entry, GrantRow, Ledger, Notice, Query, Row, Wake, find_all, link, moment, stamp
+from langgraph_signoff.ledger import (
+    Draft,
+    Entry,
+    GrantRow,
+    Ledger,
+    Notice,
+    Query,
+    Row,
+    Wake,
+    find_all,
+    link,
+    moment,
+    stamp,
+)
 from langgraph_signoff.records import Opening, to_draft, to_row
 from langgraph_signoff.vocabulary import AUDITS, Counts, Kind, Standing, Verdict
 

@@ -13,7 +13,20 @@ from langgraph_signoff.masking import mask
 from langgraph_signoff.office import Office
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.view import hush_of
-from langgraph_signoff.vocabulary import PLANNED, Action, Counts, Json, Requirements, Ruling, Ticket, Why
+from langgraph_signoff.vocabulary import (
+    GRANTED,
+    PLANNED,
+    STANDING_REJECTION,
+    Action,
+    Counts,
+    Json,
+    Requirements,
+    Ruling,
+    Ticket,
+    Why,
+)
+
+_NOT_BY_RULE = (PLANNED, GRANTED, STANDING_REJECTION, "policy_error")  # which says so itself
 
 
 class Reasons(Office):
@@ -91,7 +104,7 @@ def _shown(place: str, value: Json, redact: list[str]) -> Json:
 
 
 def _doubt(ruling: Ruling, rule: str) -> str:
-    if ruling.rule == rule or ruling.reason_code in (PLANNED, "policy_error"):
+    if ruling.rule == rule or ruling.reason_code in _NOT_BY_RULE:
         return ""
     return (
         f"tried again, its rules come to {rule}: something else has ruled it too (an advisor, an edit, its graph), or what they "
