@@ -90,6 +90,7 @@ def test_a_review_carries_what_its_queue_and_its_rule_ask_for(send: Policy) -> N
         backup=("group:leads",),
         reviewers=(("group:finance",),),
         approvals=2,
+        priority=2,
         window=timedelta(hours=2),
         use_within=timedelta(hours=1),
     )

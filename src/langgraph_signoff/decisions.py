@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Any
 
 from langgraph_signoff import law
 from langgraph_signoff.canonical import is_deeper
-from langgraph_signoff.desk import Desk, Step
-from langgraph_signoff.durations import parse_duration
+from langgraph_signoff.desk import Step
 from langgraph_signoff.errors import GrantRefused, IncompleteDecision
 from langgraph_signoff.granting import Effect
-from langgraph_signoff.law import Absence, Case, Halt, Say, Scope
+from langgraph_signoff.handling import Handling
+from langgraph_signoff.law import Case, Halt, Say, Scope
 from langgraph_signoff.law.grants import Giver
 from langgraph_signoff.ledger import Draft
 from langgraph_signoff.permissions import Permissions
 from langgraph_signoff.revision import revise
+from langgraph_signoff.speaking import Voice
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Answer, Json, Reply, Ticket, Verdict
 
@@ -26,7 +26,7 @@ _EFFECTS: dict[Verdict, Effect] = {Verdict.APPROVE: "allow", Verdict.REJECT: "re
 _DEEPEST = 100  # levels of what comes from outside; a stack holds some hundreds
 
 
-class Decisions(Permissions):
+class Decisions(Permissions, Handling):
     """Takes decisions, answers and halts."""
 
     def approve(
@@ -146,44 +146,6 @@ class Decisions(Permissions):
 
         return to_ticket(self.desk.write(self._id(ticket), step))
 
-    def take(self, ticket: Ticket | str, *, by: str) -> Ticket:
-        """Takes a ticket in hand for as long as its policy says (`take_for`), so that no two people read it at once.
-
-        It keeps nobody from deciding. Raises TicketTaken if somebody else has it, NotAllowedToDecide for who may not decide it.
-        """
-
-        def step(case: Case, said: Say) -> list[Draft]:
-            people, now = self._people(case), self.desk.clock()
-            return law.take(case, by=said.by, people=people, now=now, behalf=said.behalf)
-
-        return self._spoken(ticket, Say(Verdict.COMMENT, by.strip(), ""), step)
-
-    def put_back(self, ticket: Ticket | str, *, by: str) -> Ticket:
-        """Puts back what one has taken, or was assigned. Raises TicketTaken where it is another's."""
-        return to_ticket(self.desk.write(self._id(ticket), lambda case: law.put_back(case, by=by.strip())))
-
-    def assign(self, ticket: Ticket | str, *, to: str, by: str, reason: str = "") -> Ticket:
-        """Gives a ticket to somebody who may decide it, whoever had it: by one who may too, the queue's owner or a backup."""
-
-        def step(case: Case) -> list[Draft]:
-            return law.assign(case, by=by.strip(), to=to.strip(), reason=reason, people=self._people(case))
-
-        return to_ticket(self.desk.write(self._id(ticket), step))
-
-    def extend(self, ticket: Ticket | str, *, by: str, reason: str, span: timedelta | str | None = None) -> Ticket:
-        """Gives a ticket more time to be decided in, once: as much as it had, or a `span` such as `2h`. The reason is recorded.
-
-        Raises TicketClosed if it has had more already, or waits no more; NotAllowedToDecide for who may not decide it.
-        """
-        more = None if span is None else parse_duration(span)
-
-        def step(case: Case, said: Say) -> list[Draft]:
-            policy = self._policy_for(case)
-            most, who = policy.due(case.requirements, case.due_at), {"by": said.by, "behalf": said.behalf}
-            return law.extend(case, reason=reason, people=policy.people, most=most, span=more, **who)
-
-        return self._spoken(ticket, Say(Verdict.COMMENT, by.strip(), ""), step)
-
     def erase(self, ticket: Ticket | str, *, by: str, reason: str) -> Ticket:
         """Erases what a finished ticket was about: arguments, words, result. That it was, and who erased it and why, stays.
 
@@ -226,38 +188,9 @@ class Decisions(Permissions):
         """What is halted now, the oldest first."""
         return list(self.desk.halts().active)
 
-    # Standing in ------------------------------------------------------------------------------------------------------
-
-    def delegate(
-        self, absent: str, *, to: str, until: datetime, by: str, start: datetime | None = None, reason: str = ""
-    ) -> list[Absence]:
-        """Lets somebody decide in the name of one who is away, from `start` (now) until `until`; every delegation that holds.
-
-        It is said by who is away, or by the owner of a queue; a later one replaces the one before. Both names are on the record of
-        each decision, neither may have a part in the action that bars them, and together they count once. Raises
-        NotAllowedToDecide, IncompleteDecision.
-        """
-        now = self.desk.clock()
-        wanted = Absence(absent.strip(), to.strip(), start or now, until, by.strip(), reason)
-        return self._delegated(
-            lambda _: law.delegate(wanted, people=self.policy.people, owners=self.policy.owners, now=now)
-        )
-
-    def end_delegation(self, absent: str, *, by: str) -> list[Absence]:
-        """Ends a delegation: whoever was away decides again by themselves alone. Raises IncompleteDecision if there is none."""
-        now, owners = self.desk.clock(), self.policy.owners
-        return self._delegated(lambda held: law.take_back(held, absent.strip(), by=by.strip(), owners=owners, now=now))
-
-    def absences(self) -> list[Absence]:
-        """Every delegation that holds now, or will."""
-        return list(self.desk.absences().at(self.desk.clock()))
-
-    def _delegated(self, step: Callable[[law.Absences], Draft]) -> list[Absence]:
-        return list(self.desk.write_absence(step).at(self.desk.clock()))
-
     # ------------------------------------------------------------------------------------------------------------------
 
-    def _step(self, reply: Reply, by: str, voice: _Voice) -> Step:
+    def _step(self, reply: Reply, by: str, voice: Voice) -> Step:
         says = reply.says
         if isinstance(says, Answer):
             settles = Say(Verdict.COMMENT, by, "", reply.reason)
@@ -282,10 +215,7 @@ class Decisions(Permissions):
 
         return voice.step(Say(says, by, reply.digest, reply.reason, "", reply.generation), step)
 
-    def _voice(self) -> _Voice:
-        return _Voice(self.desk, self._people)
-
-    def _heard_together(self, steps: Mapping[str, Step], voice: _Voice) -> list[Case]:
+    def _heard_together(self, steps: Mapping[str, Step], voice: Voice) -> list[Case]:
         policies = self._policy_in_force()
         return self.desk.write_together(steps, policies=policies, ends=lambda: voice.read)
 
@@ -309,38 +239,6 @@ class Decisions(Permissions):
 
     def _decide(self, ticket: Ticket | str, say: Say) -> Ticket:
         return self._spoken(ticket, say, lambda case, said: law.decide(case, said, self._people(case)))
-
-    def _spoken(
-        self,
-        ticket: Ticket | str,
-        say: Say,
-        step: Callable[[Case, Say], list[Draft]],
-        *,
-        policies: Iterable[tuple[str, str]] = (),
-    ) -> Ticket:
-        voice = self._voice()
-        heard = voice.step(say, step)
-        return to_ticket(self.desk.write(self._id(ticket), heard, policies=policies, ends=lambda: voice.read))
-
-
-class _Voice:
-    """Finds in whose name somebody speaks; `read`: the streams that this rests on, with the number of their last entry."""
-
-    def __init__(self, desk: Desk, people: Callable[[Case], law.People]) -> None:
-        self._desk, self._people = desk, people
-        self.read: dict[str, int] = {}
-
-    def step(self, say: Say, step: Callable[[Case, Say], list[Draft]]) -> Step:
-        """A step of the desk that says this in the name that it is said in."""
-        return lambda case: step(case, self._speaking(case, say))
-
-    def _speaking(self, case: Case, say: Say) -> Say:
-        people = self._people(case)
-        if law.cannot(case, say.by, people) is None:
-            return say
-        held = self._desk.absences()
-        self.read = {law.ABSENCES: held.seq}
-        return law.speaking(case, say, people, held.deputies(self._desk.clock()))
 
 
 def _worded(case: Case, value: Json) -> Json:

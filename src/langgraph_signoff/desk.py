@@ -36,7 +36,7 @@ T = TypeVar("T")
 _MOST_READS = 100  # how often one call reads again when others keep writing first
 
 _PROPOSED = set(Standing) - set(AUDITS)
-_TALK = {"ended", "taken", "put_back", "assigned", "extended", "reminded", "escalated"}
+_TALK = {"ended", "taken", "put_back", "assigned", "extended", "reminded", "escalated", "info_requested", "info_given"}
 _RAN = {Standing.RUNNING, Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT}
 _UNAWAITED: tuple[Kind, ...] = ("audit", "plan")  # whose end lets no thread go on
 _REFUSED = {

@@ -76,6 +76,7 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("needs", needs_text(ticket)),
         ("due", due_text(ticket)),
         ("in hand", in_hand_text(ticket)),
+        ("asked", "\n".join(inquiry_lines(ticket))),
         ("escalated", f"to {', '.join(ticket.escalated_to)}" if ticket.escalated_to else ""),
         ("waits for", " and ".join(ticket.waits_for) if ticket.decisions else ""),
         ("decided", "\n".join(decision_lines(ticket))),
@@ -395,6 +396,15 @@ def _needs_more(why: Why) -> str:
     changed = [name for name in type(was).model_fields if getattr(was, name) != getattr(now, name)]
     is_asked = why.now is not None and why.now.mode == why.ruling.mode == "review"
     return f"; it would need other {', '.join(changed)}" if is_asked and changed else ""
+
+
+def inquiry_lines(ticket: Ticket) -> list[str]:
+    """What reviewers wanted to know, and were told."""
+    return [
+        f"{each.by} asked {each.of}: {each.text}"
+        + (f"\n  {each.answered_by}: {each.answer}" if each.answered_by else "\n  (no answer yet)")
+        for each in ticket.inquiries
+    ]
 
 
 def decision_lines(ticket: Ticket) -> list[str]:

@@ -61,6 +61,9 @@ def to_ticket(case: Case) -> Ticket:
         assignee=case.assignee or "",
         taker=case.taker or "",
         taken_until=case.taken_until,
+        inquiries=tuple(
+            each.model_copy(update={"text": hush(each.text), "answer": hush(each.answer)}) for each in case.inquiries
+        ),
         escalated_to=tuple(who for step in case.ruling.requirements.escalations[: case.level] for who in step.to),
         outcome=_outcome(case.outcome, hush),
         rollback=case.rollback,

@@ -12,9 +12,9 @@ from langgraph_signoff.cli import screen
 from langgraph_signoff.cli.command import DECIDES, ELSEWHERE, Body, command
 from langgraph_signoff.cli.exits import NO, Unusable
 from langgraph_signoff.cli.options import REASON, TICKET
-from langgraph_signoff.cli.shell import Shell, read_json, read_object, to_span
+from langgraph_signoff.cli.shell import Shell, read_json, read_object
 from langgraph_signoff.errors import IncompleteDecision
-from langgraph_signoff.render import SHORT_ID, in_hand_text, printable, time_text
+from langgraph_signoff.render import SHORT_ID, printable
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Ticket
 
 DIGEST = Annotated[
@@ -162,41 +162,6 @@ def comment(
     shell.tell(noted, lambda: f"{noted.id[:SHORT_ID]}  noted, by {shell.by}")
 
 
-def take(shell: Shell, ticket: TICKET) -> None:
-    """Take a ticket in hand for a while, so that nobody else reads it meanwhile; whoever may decide it still may."""
-    found = shell.signoff.take(ticket, by=shell.by)
-    shell.tell(found, lambda: f"{found.id[:SHORT_ID]}  {in_hand_text(found)}")
-
-
-def put_back(shell: Shell, ticket: TICKET) -> None:
-    """Put back a ticket that you have taken, or that was assigned to you."""
-    found = shell.signoff.put_back(ticket, by=shell.by)
-    shell.tell(found, lambda: f"{found.id[:SHORT_ID]}  put back, by {shell.by}")
-
-
-def assign(
-    shell: Shell,
-    ticket: TICKET,
-    to: Annotated[str, typer.Argument(metavar="NAME", help="Who is to decide it; whoever had it has it no more.")],
-    reason: REASON = "",
-) -> None:
-    """Assign a ticket to somebody who may decide it: as its queue's owner, as a backup, or as one who may decide it too."""
-    found = shell.signoff.assign(ticket, to=to, by=shell.by, reason=reason)
-    shell.tell(found, lambda: f"{found.id[:SHORT_ID]}  {in_hand_text(found)}")
-
-
-def extend(
-    shell: Shell,
-    ticket: TICKET,
-    reason: REASON = "",
-    span: Annotated[str | None, typer.Option("--for", metavar="SPAN", help="Less than it had, such as 2h.")] = None,
-) -> None:
-    """Give a ticket more time to be decided in, once: as much as it had. The reason stays on record."""
-    more = to_span(span, "--for") if span is not None else None
-    found = shell.signoff.extend(ticket, by=shell.by, reason=reason, span=more)
-    shell.tell(found, lambda: f"{found.id[:SHORT_ID]}  due {time_text(found.due_at)}")
-
-
 def withdraw(shell: Shell, ticket: TICKET, reason: REASON = "") -> None:
     """Abandon a ticket that is not running; the call never runs. A plan ends: from then on its calls are asked about."""
     _tell(shell, shell.signoff.withdraw(ticket, by=shell.by, reason=reason))
@@ -241,7 +206,7 @@ def settle(
     _tell(shell, shell.desk.settle(ticket, answer, by=shell.by, reason=reason, result=gave))
 
 
-_HERE: tuple[Body, ...] = (withdraw, erase, take, put_back, assign, extend)
+_HERE: tuple[Body, ...] = (withdraw, erase)
 """What is said where the ledger is."""
 
 
@@ -250,7 +215,6 @@ def register(app: typer.Typer) -> None:
     bodies: dict[str, Body] = {"approve": approve, "reject": reject, "revise": revise, "answer": answer}
     bodies |= {"confirm": confirm, "flag": flag}
     bodies |= {"comment": comment, "withdraw": withdraw, "settle": settle, "erase": erase}
-    bodies |= {"take": take, "put-back": put_back, "assign": assign, "extend": extend}
     for name, body in bodies.items():
         command(app, name, *DECIDES, *(() if body in _HERE else ELSEWHERE))(body)
 

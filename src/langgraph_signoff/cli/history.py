@@ -70,6 +70,8 @@ def _deed(entry: dict[str, Any]) -> str:
             return f"claimed  attempt {body['attempt']} by process {pid_of(body['owner'])}"
         case "taken":
             return f"taken by {body['by']} until {body['until'][:16].replace('T', ' ')} UTC"
+        case "info_requested":
+            return f"info_requested of {body['of']} by {body['by']}"
         case "reminded":
             return "reminded whoever may decide"
         case "escalated":

@@ -24,8 +24,9 @@ from langgraph_signoff.law.eligibility import (
     why_not,
 )
 from langgraph_signoff.law.halts import HALTS, Halt, Halts, Scope, halt, halts, release
-from langgraph_signoff.law.handling import assign, extend, put_back, take
+from langgraph_signoff.law.handling import assign, extend, put_back, suggest, take
 from langgraph_signoff.law.history import advance, fold, recorded, standing
+from langgraph_signoff.law.inquiries import give_info, request_info
 from langgraph_signoff.law.notices import ASKS, audience, event_of, owed, why_mute
 from langgraph_signoff.law.plans import (
     PATTERNS,
@@ -106,6 +107,7 @@ __all__ = [
     "extend",
     "fold",
     "follow_up",
+    "give_info",
     "halt",
     "halts",
     "hear",
@@ -122,6 +124,7 @@ __all__ = [
     "put_back",
     "recorded",
     "release",
+    "request_info",
     "reviewers",
     "revise",
     "roll_back",
@@ -137,6 +140,7 @@ __all__ = [
     "stands",
     "step_for",
     "stricter",
+    "suggest",
     "take",
     "take_back",
     "too_few",

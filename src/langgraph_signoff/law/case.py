@@ -13,6 +13,7 @@ from langgraph_signoff.vocabulary import (
     Decision,
     Fallback,
     FollowUp,
+    Inquiry,
     Kind,
     Outcome,
     Part,
@@ -94,6 +95,7 @@ class Case:
     taker: str | None = None
     taken_until: datetime | None = None
     extended_by: str = ""
+    inquiries: list[Inquiry] = field(default_factory=list)
     reminded: int = 0
     level: int = 0
     gone: frozenset[str] = frozenset()

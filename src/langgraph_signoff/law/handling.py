@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from langgraph_signoff.canonical import sha256
 from langgraph_signoff.entries import Draft, stamp
 from langgraph_signoff.errors import IncompleteDecision, NotAllowedToDecide, TicketClosed, TicketTaken
 from langgraph_signoff.law.case import Case
-from langgraph_signoff.law.eligibility import People, cannot, is_one_of
+from langgraph_signoff.law.eligibility import People, awaits, cannot, is_one_of
 from langgraph_signoff.vocabulary import Standing
 
 _WAITS = (Standing.PENDING, Standing.IN_DOUBT, Standing.UNDER_AUDIT)
@@ -51,6 +54,19 @@ def assign(case: Case, *, by: str, to: str, reason: str, people: People) -> list
     if to == case.assignee:
         raise TicketTaken(f"ticket {case.id[:12]} is assigned to {to} already")
     return [Draft("assigned", {"by": by, "to": to}, {"reason": reason} if reason else {})]
+
+
+def suggest(case: Case, people: People, loads: Mapping[str, int]) -> str:
+    """Who has least in hand of those whose word a ticket waits for; among equals another one for each ticket.
+
+    Raises NotAllowedToDecide if there is nobody.
+    """
+    able = [by for by in people or () if awaits(case, by, people) and by != case.assignee]
+    if not able:
+        why = "the policy names no people" if people is None else "it waits for nobody else"
+        raise NotAllowedToDecide(f"there is nobody to suggest for ticket {case.id[:12]}: {why}; name somebody")
+    # Rendezvous hashing (Thaler and Ravishankar 1998): everybody gets an equal share, and the same ticket the same person.
+    return min(able, key=lambda by: (loads.get(by, 0), sha256(json.dumps([case.id, by]))))
 
 
 def extend(

@@ -13,7 +13,18 @@ from langgraph_signoff.law.case import Case, Claim
 from langgraph_signoff.law.plans import until
 from langgraph_signoff.law.silence import level_at, widened
 from langgraph_signoff.panels import is_met
-from langgraph_signoff.vocabulary import Decision, FollowUp, Left, Outcome, Rollback, Ruling, Standing, Use, Verdict
+from langgraph_signoff.vocabulary import (
+    Decision,
+    FollowUp,
+    Inquiry,
+    Left,
+    Outcome,
+    Rollback,
+    Ruling,
+    Standing,
+    Use,
+    Verdict,
+)
 
 
 def standing(history: Sequence[Entry], now: datetime) -> Standing:
@@ -281,6 +292,17 @@ def _extended(case: Case, entry: Entry) -> None:
     case.due_at, case.extended_by = moment(entry.body["until"]), entry.body["by"]
 
 
+def _info_requested(case: Case, entry: Entry) -> None:
+    words = {"by": entry.body["by"], "of": entry.body["of"], "text": entry.contents.get("reason", "")}
+    case.inquiries.append(Inquiry(number=len(case.inquiries) + 1, at=case.at, **words))
+
+
+def _info_given(case: Case, entry: Entry) -> None:
+    told = {"answer": entry.contents.get("reason", ""), "answered_by": entry.body["by"], "answered_at": case.at}
+    given = entry.body["of"]
+    case.inquiries = [one.model_copy(update=told) if one.number in given else one for one in case.inquiries]
+
+
 def _reminded(case: Case, entry: Entry) -> None:
     case.reminded = entry.body["number"]
 
@@ -340,6 +362,8 @@ _STEPS: dict[str, Callable[[Case, Entry], None]] = {
     "put_back": _put_back,
     "assigned": _assigned,
     "extended": _extended,
+    "info_requested": _info_requested,
+    "info_given": _info_given,
     "reminded": _reminded,
     "escalated": _escalated,
     "used": _used,

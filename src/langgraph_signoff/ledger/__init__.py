@@ -127,6 +127,9 @@ class Ledger(Protocol):
     def asked(self, standing: str) -> list[str]:
         """Whom the tickets that stand so ask for a word: each `asked` of their rows once."""
 
+    def loads(self) -> dict[str, int]:
+        """How many tickets that wait for a person each has in hand."""
+
     def ids(self, prefix: str) -> list[str]:
         """At most two ticket ids that begin with `prefix`."""
 

@@ -93,6 +93,10 @@ READ_ASKED = """
     )
     SELECT asked FROM each WHERE asked IS NOT NULL
 """
+COUNT_IN_HAND = """
+    SELECT in_hand, count(*) FROM standings
+    WHERE in_hand <> '' AND standing IN ('pending', 'in_doubt', 'under_audit') GROUP BY in_hand
+"""
 READ_SECRET = "SELECT value FROM secrets WHERE name = 'audits'"
 ADD_SECRET = "INSERT OR IGNORE INTO secrets (name, value) VALUES ('audits', ?)"
 READ_ROWS = f"SELECT {_ROW} FROM standings WHERE id IN (SELECT value FROM json_each(?))"
@@ -202,6 +206,10 @@ class SqliteLedger:
 
     def _select(self, columns: str, query: Query) -> list[tuple[Any, ...]]:
         return select(self._read, columns, query)
+
+    def loads(self) -> dict[str, int]:
+        """How many tickets each has in hand."""
+        return dict(self._read(COUNT_IN_HAND, ()))
 
     def ids(self, prefix: str) -> list[str]:
         """At most two ticket ids that begin with `prefix`."""

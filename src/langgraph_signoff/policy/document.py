@@ -94,7 +94,7 @@ class Terms(Part):
     reask: Rounds | None = None
     """How often the same call may be proposed again after a rejection (0)."""
     priority: Annotated[int, Field(strict=True, ge=-1000, le=1000)] | None = None
-    """Higher is listed first (0)."""
+    """Higher is listed first (by stakes: high 2, medium 1, else 0); among equals what is due first."""
 
 
 class Sample(Part):

@@ -28,7 +28,11 @@ def fits(name: str, pattern: str) -> bool:
     return name == pattern or ("*" in pattern and fnmatch.fnmatchcase(name, pattern))
 
 
-def requirements(document: Document, then: Then) -> Requirements:
+_PRIORITIES = {"high": 2, "medium": 1}
+"""How urgent a review is whose priority nobody states, by the stakes; 0 for all others."""
+
+
+def requirements(document: Document, then: Then, risk: Risk = Risk()) -> Requirements:  # noqa: B008  # it is frozen
     """What a decision needs: what the rule says, else its queue, else the defaults."""
     name = then.queue or "default"
     queue = document.queues.get(name, Queue())
@@ -41,6 +45,7 @@ def requirements(document: Document, then: Then) -> Requirements:
     if isinstance(stated.get("approvals"), dict):
         panel = read_panel(stated["approvals"])
         stated |= {"approvals": fewest(panel), "panels": (panel,)}
+    stated.setdefault("priority", _PRIORITIES.get(risk.stakes or "", 0))
     stated |= {"owner": queue.owner or "", "backup": tuple(queue.backup)}
     if "remind" in stated:
         stated["reminders"] = tuple(stated.pop("remind"))
@@ -175,7 +180,7 @@ class Index:
                 "mode": "allow" if looked_at else then.then,
                 "reason_code": then.reason_code or codes[then.then],
                 "rule": rule,
-                "requirements": requirements(self._document, then),
+                "requirements": requirements(self._document, then, shared.risk),
                 "at_the_end": then.then == "review" and shared.at_the_end,
                 "record": bool(looked_at) or (then.then == "allow" and (then.record or shared.record)),
                 "once": bool(looked_at) or then.once,
@@ -188,7 +193,7 @@ class Index:
         """The ruling when an expression fails: as many approvals as the strictest review of the tool asks for."""
         written = (entry.otherwise, *entry.rules)
         reviews = [then for then in written if then.then == "review"] or [t for t in written if t.then == "audit"]
-        needs = [requirements(self._document, then) for then in reviews or [Then(then="review")]]
+        needs = [requirements(self._document, then, shared.risk) for then in reviews or [Then(then="review")]]
         strictest = max(
             needs,
             key=lambda n: (n.approvals, bool(n.panels), bool(n.reviewers), len(n.barred), n.reason == "required"),

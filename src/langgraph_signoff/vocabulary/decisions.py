@@ -97,6 +97,19 @@ class Decision(Word):
         return f"{self.by} for {self.behalf}" if self.behalf else self.by
 
 
+class Inquiry(Word):
+    """What a reviewer wanted to know before deciding, of whom, and what they were told."""
+
+    number: int = Field(description="Counted from 1.")
+    by: str
+    of: str
+    at: datetime
+    text: str = ""
+    answer: str = ""
+    answered_by: str = Field(default="", description="Empty while it is open.")
+    answered_at: datetime | None = None
+
+
 class Reply(Word):
     """What one person says of one ticket, before the law has heard it.
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from langgraph_signoff.vocabulary.actions import Kind
 from langgraph_signoff.vocabulary.base import Json, Word
-from langgraph_signoff.vocabulary.decisions import Decision, Outcome, Standing, Verdict
+from langgraph_signoff.vocabulary.decisions import Decision, Inquiry, Outcome, Standing, Verdict
 from langgraph_signoff.vocabulary.rulings import Granted, OnFlag, Planned, Requirements, Risk
 from langgraph_signoff.vocabulary.undoing import FollowUp, Rollback
 
@@ -83,6 +83,7 @@ class Ticket(Word):
     assignee: str = Field(default="", description="Whose it is to decide it.")
     taker: str = Field(default="", description="Who has it in hand now, so that nobody else need read it.")
     taken_until: datetime | None = None
+    inquiries: tuple[Inquiry, ...] = Field(default=(), description="What reviewers have asked about it, and were told.")
     escalated_to: tuple[str, ...] = Field(default=(), description="Who may decide too, since nobody else has for long.")
     outcome: Outcome | None = None
     rollback: Rollback | None = Field(default=None, description="What came of undoing what a rejected run had done.")
