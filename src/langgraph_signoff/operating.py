@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from langgraph_signoff.queues import Queues
 from langgraph_signoff.reasons import Reasons
 from langgraph_signoff.worklists import Worklists
 
 
-class Operating(Worklists, Reasons):
+class Operating(Worklists, Reasons, Queues):
     """Answers the operator's questions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from langgraph_signoff.entries import Draft, Entry, GrantRow, Lease, Notice, Row, Wake, link, moment, stamp
 from langgraph_signoff.errors import LedgerUnavailable
@@ -16,6 +16,7 @@ __all__ = [
     "GrantRow",
     "Lease",
     "Ledger",
+    "Length",
     "Notice",
     "Query",
     "Row",
@@ -70,6 +71,15 @@ class GrantQuery:
     until_before: str | None = None
     limit: int = 50
     after: GrantRow | None = None
+
+
+class Length(NamedTuple):
+    """How many tickets of a queue wait for a decision, are past due, are in doubt; when the oldest that waits was opened."""
+
+    waiting: int
+    overdue: int
+    in_doubt: int
+    oldest: str | None
 
 
 class Ledger(Protocol):
@@ -129,6 +139,21 @@ class Ledger(Protocol):
 
     def loads(self) -> dict[str, int]:
         """How many tickets that wait for a person each has in hand."""
+
+    def queues(self) -> list[str]:
+        """Every queue that a ticket is in, or was."""
+
+    def length(self, queue: str, now: str) -> Length:
+        """How many tickets of a queue wait. Reads each of them."""
+
+    def count_said(self, since: str) -> int:
+        """How much `decided` and `words` will give together."""
+
+    def decided(self, since: str) -> Iterator[tuple[str, str, str, str]]:
+        """Of each ticket whose last word is not older: queue, standing, when it was opened, when the word was said."""
+
+    def words(self, since: str) -> Iterator[tuple[str, str, str]]:
+        """Of each word that is not older, comments too: its ticket's queue, who said it, and its verdict."""
 
     def ids(self, prefix: str) -> list[str]:
         """At most two ticket ids that begin with `prefix`."""

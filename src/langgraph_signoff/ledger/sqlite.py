@@ -15,7 +15,8 @@ from typing import Any
 
 from langgraph_signoff.entries import Entry, GrantRow, Lease, Notice, Row, Wake
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket
-from langgraph_signoff.ledger import GrantQuery, Query, sqlite_outbox
+from langgraph_signoff.ledger import GrantQuery, Length, Query, sqlite_outbox
+from langgraph_signoff.ledger import sqlite_overview as overview
 from langgraph_signoff.ledger.sqlite_file import FAILURES, connect, has_our_schema, translate
 from langgraph_signoff.ledger.sqlite_grants import (
     FIND_GRANT_IDS,
@@ -83,16 +84,6 @@ TALLY = "SELECT tool, standing, count(*) FROM standings WHERE thread_id = ? AND 
 COUNT_AUDITED = (
     "SELECT count(*) FROM (SELECT 1 FROM standings WHERE audited <> '' AND audited = ? AND tool = ? LIMIT ?)"
 )
-# From each to the next: the index is asked once for every different value, not once for every row.
-READ_ASKED = """
-    WITH RECURSIVE each (asked) AS (
-        SELECT min(asked) FROM standings WHERE standing = {standing}
-        UNION ALL
-        SELECT (SELECT min(asked) FROM standings WHERE standing = {standing} AND asked > each.asked) FROM each
-        WHERE each.asked IS NOT NULL
-    )
-    SELECT asked FROM each WHERE asked IS NOT NULL
-"""
 COUNT_IN_HAND = """
     SELECT in_hand, count(*) FROM standings
     WHERE in_hand <> '' AND standing IN ('pending', 'in_doubt', 'under_audit') GROUP BY in_hand
@@ -217,7 +208,28 @@ class SqliteLedger:
 
     def asked(self, standing: str) -> list[str]:
         """Whom the tickets that stand so ask for a word."""
-        return [row[0] for row in self._read(READ_ASKED.format(standing=repr(str(standing))), ())]
+        return [row[0] for row in self._read(overview.READ_ASKED.format(standing=repr(str(standing))), ())]
+
+    def queues(self) -> list[str]:
+        """Every queue that a ticket is in, or was."""
+        return [row[0] for row in self._read(overview.READ_QUEUES, ())]
+
+    def length(self, queue: str, now: str) -> Length:
+        """How many tickets of a queue wait."""
+        [(waiting, overdue, in_doubt, oldest)] = self._read(overview.READ_LENGTH, {"now": now, "queue": queue})
+        return Length(int(waiting), int(overdue), int(in_doubt), oldest)
+
+    def count_said(self, since: str) -> int:
+        """How much `decided` and `words` will give."""
+        return int(self._read(overview.COUNT_SAID, {"since": since})[0][0])
+
+    def decided(self, since: str) -> Iterator[tuple[str, str, str, str]]:
+        """Of each ticket whose last word is not older: queue, standing, when it was opened, when the word was said."""
+        return overview.decided(self._read, since)
+
+    def words(self, since: str) -> Iterator[tuple[str, str, str]]:
+        """Of each word that is not older: its ticket's queue, who said it, and which it is."""
+        return overview.words(self._read, since)
 
     def tally(self, thread_id: str, message_id: str) -> list[tuple[str, str, int]]:
         """How often each tool stands how in a thread, one message left out."""
@@ -350,7 +362,7 @@ class SqliteLedger:
                 self._db.close()
             self._db = None
 
-    def _read(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    def _read(self, statement: str, values: tuple[object, ...] | dict[str, object]) -> list[tuple[Any, ...]]:
         # On the way of every call: a context manager for the errors would cost more than some of the statements.
         try:
             with self._lock:

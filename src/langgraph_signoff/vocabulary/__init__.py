@@ -16,6 +16,7 @@ from langgraph_signoff.vocabulary.decisions import (
     Standing,
     Verdict,
 )
+from langgraph_signoff.vocabulary.figures import Load, Queue
 from langgraph_signoff.vocabulary.grants import Amount, Grant, Terms, Total
 from langgraph_signoff.vocabulary.notices import EVENTS, USUAL, Delivery, Event, Notify
 from langgraph_signoff.vocabulary.reasons import Tried, Why
@@ -72,6 +73,7 @@ __all__ = [
     "Json",
     "Kind",
     "Left",
+    "Load",
     "Notify",
     "OnFlag",
     "Outcome",
@@ -79,6 +81,7 @@ __all__ = [
     "Part",
     "Planned",
     "Probe",
+    "Queue",
     "Reply",
     "Requirements",
     "Reviewer",
