@@ -249,11 +249,10 @@ def test_whoever_is_asked_is_told_by_name_and_the_owner_of_everything(path: Path
         clock.advance(hours=6)
         signoff.expire()
         assert told(signoff, ticket) == ["eda"]
-        assert law.audience(signoff.desk.case(ticket.id), signoff.history(ticket)[0], None, {}) == []
+        assert law.audience(signoff.desk.case(ticket.id), ("opened", signoff.history(ticket)[0]), None, {}) == []
 
 
 def told(signoff: Signoff, ticket: Ticket, seq: int = 0) -> list[str]:
     """Who is told by name of an entry of a ticket, the last one if none is named."""
-    case = signoff.desk.case(ticket.id)
-    deputies = signoff.desk.absences().deputies(signoff.desk.clock())
-    return list(law.audience(case, signoff.history(ticket)[seq - 1], signoff.policy.people, deputies))
+    case, entry = signoff.desk.case(ticket.id), signoff.history(ticket)[seq - 1]
+    return list(law.audience(case, (law.event_of(case, entry) or "", entry), signoff.policy.people, {}))

@@ -293,13 +293,23 @@ def test_a_channel_that_takes_nothing_is_tried_ever_more_rarely_and_given_up_aft
     assert heard(tmp_path, "mended") == ["opened"]
 
 
-def test_a_dead_channel_is_asked_once_and_keeps_no_other_waiting(path: Path, hooks: Post) -> None:
+def test_a_dead_channel_is_left_alone_after_three_messages_and_keeps_no_other_waiting(path: Path, hooks: Post) -> None:
     channels = {"dead": hook(hooks, "/refuses"), "alive": hook(hooks)}
     with closing(Signoff(path, policy=policy("dead", "alive", channels=channels))) as signoff:
         for _ in range(120):  # more than a page of the outbox
             ask(signoff)
         done = signoff.deliver({"HOOK_SECRET": SECRET})
-        assert (done.sent, done.put_off, done.problems) == (120, 1, {"dead": "it answered 500"})
+        assert (done.sent, done.put_off, done.problems) == (120, 3, {"dead": "it answered 500"})
+
+
+def test_a_message_that_its_channel_refuses_keeps_no_other_of_its_channel_waiting(path: Path, tmp_path: Path) -> None:
+    program = "import json, sys; sys.exit('bo' == json.load(sys.stdin)['data']['person'])"
+    channels = {"page": {"command": ["python3", "-c", program], "to": "people"}}
+    with closing(Signoff(path, policy=policy("page", channels=channels))) as signoff:
+        ask(signoff)
+        done = signoff.deliver({})
+        assert (done.sent, done.put_off) == (2, 1)
+        assert [notice.person for notice in signoff.notices()] == ["bo"]
 
 
 def test_where_nobody_has_an_address_it_is_said_so(path: Path) -> None:

@@ -76,9 +76,9 @@ def _said(case: Case, entry: Entry) -> Event | None:
     return "revised" if "ruling" in entry.body and case.standing is Standing.PENDING else "decided"
 
 
-def audience(case: Case, entry: Entry, people: People, deputies: Deputies) -> Sequence[str]:
-    """Who is told by name of an entry: whoever it asks, and the queue's owner. Those only whom the policy knows."""
-    owner, known, event = case.requirements.owner, people or {}, event_of(case, entry)
+def audience(case: Case, news: tuple[str, Entry], people: People, deputies: Deputies) -> Sequence[str]:
+    """Who is told by name of an event, which an entry tells: whoever it asks, and the queue's owner, if the policy knows them."""
+    owner, known, (event, entry) = case.requirements.owner, people or {}, news
     if event == "assigned":
         asked = [entry.body["to"]]
     elif event == "escalated":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -194,8 +194,11 @@ class Ledger(Protocol):
     def drop_wake(self, wake: Wake) -> None:
         """Forgets a thread to wake, unless a newer entry says so too. Need not survive a power cut."""
 
-    def due_notices(self, now: str, *, but: Collection[str] = ()) -> list[Notice]:
-        """The first notices that are to be tried by now, the longest due first; without those of the channels `but`."""
+    def due_channels(self, now: str) -> list[str]:
+        """The channels that have a notice to be tried by now."""
+
+    def due_notices(self, channel: str, now: str) -> list[Notice]:
+        """The first notices of a channel that are to be tried by now, the longest due first."""
 
     def notices(self, ticket: str | None = None) -> list[Notice]:
         """The notices of a ticket; without one those that have not been sent, the oldest first."""

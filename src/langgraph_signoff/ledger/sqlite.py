@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from operator import attrgetter
@@ -295,9 +295,13 @@ class SqliteLedger:
         with self._unsynced() as db:
             db.execute(DROP_WAKE, (wake.thread_id, wake.entry))
 
-    def due_notices(self, now: str, *, but: Collection[str] = ()) -> list[Notice]:
-        """The first hundred notices that are to be tried by now."""
-        return sqlite_outbox.to_notices(self._read(*sqlite_outbox.due(now, but)))
+    def due_channels(self, now: str) -> list[str]:
+        """The channels that have something to send."""
+        return [row[0] for row in self._read(sqlite_outbox.READ_CHANNELS, (now,))]
+
+    def due_notices(self, channel: str, now: str) -> list[Notice]:
+        """The first hundred notices of a channel that are to be tried by now."""
+        return sqlite_outbox.to_notices(self._read(sqlite_outbox.READ_DUE, (channel, now)))
 
     def notices(self, ticket: str | None = None) -> list[Notice]:
         """The notices of a ticket, or those that nobody has got."""

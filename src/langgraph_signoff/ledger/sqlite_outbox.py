@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
@@ -15,10 +14,10 @@ _NOTICE = ", ".join(field.name for field in fields(Notice))
 _VALUES = attrgetter(*(field.name for field in fields(Notice)))
 
 ADD_NOTICE = f"INSERT OR IGNORE INTO outbox ({_NOTICE}) VALUES ({', '.join('?' * len(fields(Notice)))})"
-READ_DUE = f"""
-    SELECT {_NOTICE} FROM outbox
-    WHERE state = 'waiting' AND at <= ? AND channel NOT IN (SELECT value FROM json_each(?)) ORDER BY at, seq LIMIT 100
-"""
+READ_CHANNELS = "SELECT DISTINCT channel FROM outbox WHERE state = 'waiting' AND at <= ? ORDER BY channel"
+READ_DUE = (
+    f"SELECT {_NOTICE} FROM outbox WHERE state = 'waiting' AND channel = ? AND at <= ? ORDER BY at, seq LIMIT 100"
+)
 READ_UNSENT = f"SELECT {_NOTICE} FROM outbox WHERE state <> 'sent' ORDER BY since, seq"
 READ_OF_TICKET = f"SELECT {_NOTICE} FROM outbox WHERE ticket = ? ORDER BY seq, channel, person"
 CHANGE_NOTICE = """
@@ -34,11 +33,6 @@ DROP_NOTICE = """
 def add(db: sqlite3.Connection, notices: Iterable[Notice]) -> None:
     """Adds notices; one that is there stays as it is."""
     db.executemany(ADD_NOTICE, map(_VALUES, notices))
-
-
-def due(now: str, but: Collection[str]) -> tuple[str, tuple[object, ...]]:
-    """The statement that reads what is to be told by now, and its values."""
-    return READ_DUE, (now, json.dumps(sorted(but)))
 
 
 def found(ticket: str | None) -> tuple[str, tuple[object, ...]]:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from langgraph_signoff.notify.message import Message, Recipient
 from langgraph_signoff.policy.channels import ADDRESS, REFERENCE, Channel
 
-PATIENCE = 30.0  # seconds that a webhook or a command may take
+PATIENCE = 15.0  # seconds that a webhook or a command may take
 
 Send = Callable[[Message, Recipient], None]
 """Sends a message. Raises NotDelivered."""

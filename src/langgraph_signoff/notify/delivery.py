@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 from langgraph_signoff import law, liveness
 from langgraph_signoff.desk import Desk
-from langgraph_signoff.errors import LedgerCorrupt, UnknownTicket
+from langgraph_signoff.errors import LedgerCorrupt, LedgerUnavailable, UnknownTicket
 from langgraph_signoff.law import Case
-from langgraph_signoff.ledger import Entry, Notice, moment, stamp
+from langgraph_signoff.ledger import Entry, Ledger, Notice, moment, stamp
 from langgraph_signoff.links import Signer
 from langgraph_signoff.notify.channels import NotDelivered, Send, Unusable, sender
 from langgraph_signoff.notify.message import News, Recipient, compose
 from langgraph_signoff.policy import Policy
-from langgraph_signoff.vocabulary import Delivery
+from langgraph_signoff.vocabulary import EVENTS, Delivery
 
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 3600.0  # seconds between two tries
 LONG_ENOUGH = timedelta(days=3)  # after it nobody tries any more
 _HOLD = timedelta(minutes=15)  # how long a deliverer on another host may be silent; longer than any message takes
+_MOST_FAILURES = 3  # messages in a row that a channel may refuse: one of them may be the message's fault
+_MOST_AT_ONCE = 16  # channels that are served side by side
 
 
 def pause(tries: int, draw: float) -> timedelta:
@@ -30,141 +33,179 @@ def pause(tries: int, draw: float) -> timedelta:
     return timedelta(seconds=longest * (0.5 + draw / 2))
 
 
-@dataclass(slots=True)
-class _Round:
-    """What one delivery has come to so far; `resting` are the channels that took a message last and will not now."""
-
-    environment: Mapping[str, str]
-    sent: int = 0
-    put_off: int = 0
-    given_up: int = 0
-    resting: dict[str, str] = field(default_factory=dict)
-    passed: set[tuple[str, str, str]] = field(default_factory=set)
-    senders: dict[str, Send] = field(default_factory=dict)
-
-
 class Notifier:
     """Delivers what is due. Any number of them may be at work, in any process. `signer` makes the links of messages."""
 
     def __init__(self, desk: Desk, policy: Policy, signer: Signer) -> None:
-        self._desk, self._policy, self._signer = desk, policy, signer
-        self._unwritten: list[tuple[Notice, Notice]] = []
-        self._lock = threading.Lock()
+        self.desk, self.policy, self.signer = desk, policy, signer
+        self.outbox = Outbox(desk.ledger)
 
     def deliver(self, environment: Mapping[str, str]) -> Delivery:
-        """Sends all that is due now, each channel's until it does not take one. Raises LedgerError; nothing else fails.
+        """Sends all that is due now, the channels side by side. Raises LedgerError; nothing else fails.
 
         `environment`: the values for what the policy names as `${NAME}`.
         """
-        self._write_what_is_owed()
-        so_far = _Round(environment)
-        while fresh := [each for each in self._due(so_far) if _key(each) not in so_far.passed]:
-            for notice in fresh:
-                so_far.passed.add(_key(notice))
-                if notice.channel not in so_far.resting:
-                    self._serve(notice, so_far)
+        self.outbox.flush()
+        names = self.desk.ledger.due_channels(stamp(self.desk.clock()))
+        if not names:
+            return Delivery()
+        rounds = [Round(self, name) for name in names]
+        with ThreadPoolExecutor(_MOST_AT_ONCE, "signoff-notify") as threads:
+            try:
+                for done in [threads.submit(each.deliver, environment) for each in rounds]:
+                    done.result()
+            finally:
+                for each in rounds:
+                    each.stopped = True  # whoever presses Ctrl-C waits for a message at most
         return Delivery(
-            sent=so_far.sent, put_off=so_far.put_off, given_up=so_far.given_up, problems=dict(so_far.resting)
+            sent=sum(each.sent for each in rounds),
+            put_off=sum(each.put_off for each in rounds),
+            given_up=sum(each.given_up for each in rounds),
+            problems={each.channel: each.problem for each in rounds if each.problem},
         )
 
-    def _due(self, so_far: _Round) -> list[Notice]:
-        return self._desk.ledger.due_notices(stamp(self._desk.clock()), but=so_far.resting)
 
-    def _serve(self, notice: Notice, so_far: _Round) -> None:
-        if not self._is_free(notice):
-            return
+class Outbox:
+    """The ledger's notices, for one who changes them. What could not be written is written first, as soon as it can be."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self._lock = ledger, threading.Lock()
+        self._unwritten: list[tuple[Notice, Notice]] = []
+
+    def write(self, old: Notice, new: Notice) -> None:
+        """Puts a notice in the place of another, unless that has changed meanwhile."""
+        with self._lock:
+            self._unwritten.append((old, new))
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes what is owed: what was sent while the ledger did not answer is not sent again by this process."""
+        with self._lock:
+            while self._unwritten:
+                old, new = self._unwritten[0]
+                self._ledger.swap_notice(old, [new])
+                del self._unwritten[0]
+
+
+class Round:
+    """One delivery of what is due to one channel, and what it has come to so far."""
+
+    def __init__(self, notifier: Notifier, channel: str) -> None:
+        self._desk, self._policy, self._signer = notifier.desk, notifier.policy, notifier.signer
+        self._outbox, self.channel = notifier.outbox, channel
+        self.sent = self.put_off = self.given_up = self._failures = 0
+        self.problem, self.stopped = "", False
+
+    def deliver(self, environment: Mapping[str, str]) -> None:
+        """Sends until nothing is due, or the channel takes nothing."""
         try:
-            send = so_far.senders.get(notice.channel) or self._sender(notice.channel, so_far.environment)
+            send = sender(self._policy.channel(self.channel), environment, self._desk.clock)
         except Unusable as error:
-            so_far.resting[notice.channel] = str(error)
-            self._give_up_if_old(notice, str(error), so_far)
+            self.problem = str(error)
+            self._give_up_what_is_old()
             return
-        so_far.senders[notice.channel] = send
-        if self._is_for_people(notice):
-            self._spread(notice, so_far)
-        else:
-            self._try(notice, send, so_far)
+        for notice in self._due():
+            if self.stopped or self._failures >= _MOST_FAILURES:
+                return
+            if self._is_free(notice):
+                self._serve(notice, send)
 
-    def _sender(self, channel: str, environment: Mapping[str, str]) -> Send:
-        return sender(self._policy.channel(channel), environment, self._desk.clock)
+    def _due(self) -> Iterator[Notice]:
+        passed: set[tuple[str, str]] = set()
+        while page := self._desk.ledger.due_notices(self.channel, stamp(self._desk.clock())):
+            fresh = [notice for notice in page if (notice.entry, notice.person) not in passed]
+            passed.update((notice.entry, notice.person) for notice in fresh)
+            if not fresh:
+                return
+            yield from fresh
 
     def _is_free(self, notice: Notice) -> bool:
         if not notice.owner:
             return True
-        # On this host a silent process may only be asleep, and would send after all.
-        gone = liveness.is_gone(notice.owner)
-        return self._desk.clock() >= moment(notice.until) if gone is None else gone
+        try:
+            # On this host a silent process may only be asleep, and would send after all.
+            gone = liveness.is_gone(notice.owner)
+            return self._desk.clock() >= moment(notice.until) if gone is None else gone
+        except (LookupError, ValueError, TypeError):
+            return True  # nobody whom we know has written that
+
+    def _serve(self, notice: Notice, send: Send) -> None:
+        try:
+            case, entry = self._read(notice)
+        except (LedgerCorrupt, UnknownTicket, LookupError, ValueError):
+            # Somebody has written into the ledger; what it does to one notice it must not do to all.
+            self.problem = (
+                f"a notice of ticket {notice.ticket[:12]} cannot be read; `signoff verify` names what was changed"
+            )
+            later = stamp(self._desk.clock() + timedelta(seconds=LONGEST_PAUSE))
+            self._outbox.write(notice, replace(notice, at=later, owner="", until="", problem=self.problem))
+            return
+        if self._is_for_people(notice):
+            self._spread(notice, case, entry)
+        else:
+            self._try(notice, News(case, entry, notice, self._shows_arguments(case)), send)
+
+    def _read(self, notice: Notice) -> tuple[Case, Entry]:
+        case, entry = self._desk.case(notice.ticket), self._desk.history(notice.ticket)[notice.seq - 1]
+        if (entry.hash, entry.at) != (notice.entry, notice.since) or notice.event not in EVENTS:
+            raise LookupError(notice.seq)
+        return case, entry
+
+    def _shows_arguments(self, case: Case) -> bool:
+        return self._policy.shows_arguments(case.requirements.queue, self.channel)
 
     # One message for each person ------------------------------------------------------------------------------------------
 
     def _is_for_people(self, notice: Notice) -> bool:
-        channel = self._policy.channel(notice.channel)
+        channel = self._policy.channel(self.channel)
         return channel is not None and channel.to == "people" and not notice.person
 
-    def _spread(self, notice: Notice, so_far: _Round) -> None:
+    def _spread(self, notice: Notice, case: Case, entry: Entry) -> None:
         """Puts a notice for each person in the place of one for all of them, in one transaction."""
-        try:
-            case, entry = self._read(notice)
-        except (LedgerCorrupt, UnknownTicket) as error:
-            self._put_off(notice, f"its ticket cannot be read: {error}", so_far)
-            return
-        people = law.audience(case, entry, self._policy.people, self._deputies())
+        people = law.audience(case, (notice.event, entry), self._policy.people, self._deputies())
         reached = [replace(notice, person=name) for name in people if name in self._policy.addresses]
         if reached:
             self._desk.ledger.swap_notice(notice, reached)
         else:
-            why = (
-                f"of {', '.join(people)} nobody has an address"
-                if people
-                else "the policy knows nobody who may decide it"
-            )
-            self._end(notice, "given_up", f"nobody to tell: {why}", so_far)
+            self._end(notice, "given_up", _nobody(people))
 
     # One message ----------------------------------------------------------------------------------------------------------
 
-    def _try(self, notice: Notice, send: Send, so_far: _Round) -> None:
+    def _try(self, notice: Notice, news: News, send: Send) -> None:
         until = stamp(self._desk.clock() + _HOLD)
         mine = replace(notice, owner=liveness.me(), until=until, tries=notice.tries + 1)
         if not self._desk.ledger.swap_notice(notice, [mine]):
             return  # somebody else has it
         problem = "it was cut off"
         try:
-            problem = self._send(mine, send)
+            problem = self._send(news, send)
         finally:
-            if problem:
-                self._put_off(mine, problem, so_far)
-                so_far.resting[notice.channel] = problem
-            else:
-                self._end(mine, "sent", "", so_far)
+            self._note(mine, problem)
 
-    def _send(self, notice: Notice, send: Send) -> str:
+    def _send(self, news: News, send: Send) -> str:
         """Sends a message; why it was not taken, empty if it was."""
         try:
-            case, entry = self._read(notice)
-            shows_arguments = self._policy.shows_arguments(case.requirements.queue, notice.channel)
-            to = self._recipient(case, notice)
-            send(compose(News(case, entry, notice, shows_arguments), to), to)
+            to = self._recipient(news)
+            send(compose(news, to), to)
         except NotDelivered as error:
             return str(error)
-        except (LedgerCorrupt, UnknownTicket) as error:
-            return f"its ticket cannot be read: {error}"
-        except Exception as error:  # whatever a channel's library fails with
+        except LedgerUnavailable:
+            raise
+        except Exception as error:  # whatever a channel's library fails with; its words may quote a password
             return f"it failed with {type(error).__name__}"
         return ""
 
-    def _read(self, notice: Notice) -> tuple[Case, Entry]:
-        return self._desk.case(notice.ticket), self._desk.history(notice.ticket)[notice.seq - 1]
-
-    def _recipient(self, case: Case, notice: Notice) -> Recipient:
-        if not notice.person:
+    def _recipient(self, news: News) -> Recipient:
+        person = news.notice.person
+        if not person:
             return Recipient()
-        address = self._policy.addresses.get(notice.person)
+        address = self._policy.addresses.get(person)
         if address is None:
-            raise NotDelivered(f"{notice.person} has no address in the policy")
-        return Recipient(notice.person, address, self._link(case, notice))
+            raise NotDelivered(f"{person} has no address in the policy")
+        return Recipient(person, address, self._link(news))
 
-    def _link(self, case: Case, notice: Notice) -> str:
-        terms = self._policy.links
+    def _link(self, news: News) -> str:
+        terms, case, notice = self._policy.links, news.case, news.notice
         if terms is None or notice.event not in law.ASKS:
             return ""
         if law.why_mute(case, notice.person, self._policy.people, self._deputies()):
@@ -179,38 +220,34 @@ class Notifier:
 
     # What came of it ------------------------------------------------------------------------------------------------------
 
-    def _put_off(self, notice: Notice, problem: str, so_far: _Round) -> None:
-        if self._give_up_if_old(notice, problem, so_far):
+    def _note(self, notice: Notice, problem: str) -> None:
+        if not problem:
+            self._failures = 0
+            self._end(notice, "sent", "")
             return
-        at = self._desk.clock() + pause(max(notice.tries, 1), random.random())
-        so_far.put_off += 1
-        self._write(notice, replace(notice, at=stamp(at), owner="", until="", problem=problem))
+        self._failures, self.problem = self._failures + 1, problem
+        if self._is_old(notice):
+            self._end(notice, "given_up", problem)
+            return
+        self.put_off += 1
+        at = self._desk.clock() + pause(notice.tries, random.random())
+        self._outbox.write(notice, replace(notice, at=stamp(at), owner="", until="", problem=problem))
 
-    def _give_up_if_old(self, notice: Notice, problem: str, so_far: _Round) -> bool:
-        is_old = self._desk.clock() >= moment(notice.since) + LONG_ENOUGH
-        if is_old:
-            self._end(notice, "given_up", problem, so_far)
-        return is_old
+    def _is_old(self, notice: Notice) -> bool:
+        return self._desk.clock() >= moment(notice.since) + LONG_ENOUGH
 
-    def _end(self, notice: Notice, state: str, problem: str, so_far: _Round) -> None:
-        so_far.sent += state == "sent"
-        so_far.given_up += state == "given_up"
+    def _give_up_what_is_old(self) -> None:
+        for notice in self._due():
+            if self._is_free(notice) and self._is_old(notice):
+                self._end(notice, "given_up", self.problem)
+
+    def _end(self, notice: Notice, state: str, problem: str) -> None:
+        self.sent += state == "sent"
+        self.given_up += state == "given_up"
         now = stamp(self._desk.clock())
-        self._write(notice, replace(notice, state=state, at=now, owner="", until="", problem=problem))
-
-    def _write(self, old: Notice, new: Notice) -> None:
-        with self._lock:
-            self._unwritten.append((old, new))
-        self._write_what_is_owed()
-
-    def _write_what_is_owed(self) -> None:
-        # What was sent while the ledger did not answer is not sent again by this process.
-        with self._lock:
-            while self._unwritten:
-                old, new = self._unwritten[0]
-                self._desk.ledger.swap_notice(old, [new])
-                del self._unwritten[0]
+        self._outbox.write(notice, replace(notice, state=state, at=now, owner="", until="", problem=problem))
 
 
-def _key(notice: Notice) -> tuple[str, str, str]:
-    return notice.entry, notice.channel, notice.person
+def _nobody(people: Sequence[str]) -> str:
+    why = f"of {', '.join(people)} nobody has an address" if people else "the policy knows nobody who may decide it"
+    return f"nobody to tell: {why}"

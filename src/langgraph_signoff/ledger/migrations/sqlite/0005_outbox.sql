@@ -16,6 +16,6 @@ CREATE TABLE outbox (
     PRIMARY KEY (entry, channel, person)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX outbox_waiting ON outbox (at) WHERE state = 'waiting';
+CREATE INDEX outbox_waiting ON outbox (channel, at) WHERE state = 'waiting';
 CREATE INDEX outbox_unsent ON outbox (since) WHERE state <> 'sent';
 CREATE INDEX outbox_of_ticket ON outbox (ticket);
