@@ -365,8 +365,9 @@ def test_notify_tries_again_what_was_given_up(desk: Desk) -> None:
     assert desk.run("notify", "--again").out == "1 to be tried again\nbroken: false ended with 1\n"
 
 
-def test_notify_goes_on_sending_what_comes_up(desk: Desk) -> None:
-    words = [sys.executable, "-m", "langgraph_signoff.cli", "notify", "--watch"]
+@pytest.mark.parametrize("command", [["notify", "--watch"], ["run-clock", "--every", "1s"]], ids=" ".join)
+def test_a_command_that_keeps_running_sends_what_comes_up(desk: Desk, command: list[str]) -> None:
+    words = [sys.executable, "-m", "langgraph_signoff.cli", *command]
     with subprocess.Popen(words, cwd=desk.folder, env=environment(), stdout=subprocess.PIPE, text=True) as watching:
         try:
             until(lambda: heard(desk.folder) == ["opened"])

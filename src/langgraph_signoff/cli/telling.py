@@ -48,28 +48,33 @@ def notify(shell: Shell, watch: WATCH = False, failed: FAILED = False, again: AG
         raise typer.Exit(NO)
 
 
+class Sender:
+    """Sends again and again, and says what is new: what was sent or given up, and what is wrong with a channel."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell, self._told = shell, dict[str, str]()
+
+    def send(self) -> None:
+        """Sends what is due. Raises LedgerError."""
+        done = self._shell.signoff.deliver(os.environ)
+        new = {channel: problem for channel, problem in done.problems.items() if self._told.get(channel) != problem}
+        if done.sent or done.given_up or new:
+            said = done.model_copy(update={"problems": new})
+            print(said.model_dump_json() if self._shell.json else printable(_text(said)), flush=True)
+        self._told |= done.problems
+
+
 def _watch(shell: Shell) -> None:
-    told: dict[str, str] = {}
+    sender = Sender(shell)
     try:
         while True:
-            told = _one_round(shell, told)
+            try:
+                sender.send()
+            except LedgerUnavailable as error:
+                print(f"signoff: {printable(str(error))}", file=sys.stderr, flush=True)
             time.sleep(EVERY)
     except KeyboardInterrupt:
         return
-
-
-def _one_round(shell: Shell, told: dict[str, str]) -> dict[str, str]:
-    """Delivers once and says what is new; the problems that have been told by now."""
-    try:
-        done = shell.signoff.deliver(os.environ)
-    except LedgerUnavailable as error:
-        print(f"signoff: {printable(str(error))}", file=sys.stderr, flush=True)
-        return told
-    new = {channel: problem for channel, problem in done.problems.items() if told.get(channel) != problem}
-    if done.sent or done.given_up or new:
-        said = done.model_copy(update={"problems": new})
-        print(said.model_dump_json() if shell.json else printable(_text(said)), flush=True)
-    return {**told, **done.problems}
 
 
 def _text(done: Delivery) -> str:

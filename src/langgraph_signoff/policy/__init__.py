@@ -176,6 +176,11 @@ class Policy:
         """How a channel is defined; None if the policy names none so, or was read from a ledger, which holds no definitions."""
         return self._document.channels.get(name)
 
+    @property
+    def tells(self) -> bool:
+        """Whether it defines any channel."""
+        return any(self._document.channels.values())
+
     def shows_arguments(self, queue: str, channel: str) -> bool:
         """Whether the arguments of a queue's calls may leave by a channel: only if the queue says so."""
         from langgraph_signoff.policy.index import hearings
