@@ -51,9 +51,9 @@ def ruled(signoff: Signoff, args: dict[str, Any], *, tool: str = "send", thread:
     )
     ruling = signoff.policy.rule(action, now=signoff.desk.clock(), history=signoff.desk.counts(thread, f"m{number}"))
     signoff.desk.open(
-        [Opening(f"{number:032x}", action, ruling)], policy=(signoff.policy.version, signoff.policy.document)
+        [Opening(f"f{number:031x}", action, ruling)], policy=(signoff.policy.version, signoff.policy.document)
     )
-    return signoff.ticket(f"{number:032x}")
+    return signoff.ticket(f"f{number:031x}")
 
 
 def said(why: Why) -> dict[str, str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from langgraph_signoff.queues import Queues
 from langgraph_signoff.reasons import Reasons
+from langgraph_signoff.simulation import Simulations
 from langgraph_signoff.worklists import Worklists
 
 
-class Operating(Worklists, Reasons, Queues):
+class Operating(Worklists, Reasons, Queues, Simulations):
     """Answers the operator's questions."""

@@ -59,7 +59,10 @@ class Reasons(Office):
         tried, read = policy.try_out(action, now=at, history=self._counts_then(policy, case, at))
         told |= {"tried": tried, "read": _masked(read, case), "doubt": _doubt(case.ruling, tried[-1].rule)}
         now = self._ruled_now(case, action)
-        return told if _is_same(case.ruling, now) else {**told, "now": now}
+        if _is_same(case.ruling, now):
+            return told
+        needs = differing(case.ruling, now) if now.mode == case.ruling.mode == "review" else ()
+        return {**told, "now": now, "needs": needs}
 
     def _counts_then(self, policy: Policy, case: Case, at: datetime) -> Counts:
         return self.desk.counts_then(case, at) if policy.needs_history(case.to_action()) else Counts()
@@ -114,9 +117,13 @@ def _doubt(ruling: Ruling, rule: str) -> str:
 
 def _is_same(was: Ruling, now: Ruling) -> bool:
     same = (was.mode, was.reason_code, was.rule) == (now.mode, now.reason_code, now.rule)
-    return same and (now.mode != "review" or _needs(was.requirements) == _needs(now.requirements))
+    return same and not (now.mode == "review" and differing(was, now))
 
 
-def _needs(requirements: Requirements) -> dict[str, Any]:
+def differing(was: Ruling, now: Ruling) -> tuple[str, ...]:
+    """What a decision needs otherwise, by the names of `Requirements`."""
+    one, other = was.requirements, now.requirements
     # A window in business time comes to another span each time.
-    return requirements.model_dump(exclude={"window"} if requirements.business else set())
+    spans = {"window"} if one.business and one.business == other.business else set()
+    names = (name for name in Requirements.model_fields if name not in spans)
+    return tuple(name for name in names if getattr(one, name) != getattr(other, name))

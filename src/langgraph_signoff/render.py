@@ -382,8 +382,7 @@ def why_lines(why: Why) -> list[tuple[str, str]]:
 
 def ruling_text(ruling: Ruling) -> str:
     """A ruling with its reason, its rule and its policy."""
-    mode = "audit" if ruling.audit else ruling.mode
-    return f"{mode} ({ruling.reason_code}, {ruling.rule}) by policy {ruling.policy_version[:SHORT_ID]}"
+    return f"{ruling.word} ({ruling.reason_code}, {ruling.rule}) by policy {ruling.policy_version[:SHORT_ID]}"
 
 
 def _tried_text(tried: Tried) -> str:
@@ -392,10 +391,7 @@ def _tried_text(tried: Tried) -> str:
 
 
 def _needs_more(why: Why) -> str:
-    was, now = why.ruling.requirements, why.now.requirements if why.now else why.ruling.requirements
-    changed = [name for name in type(was).model_fields if getattr(was, name) != getattr(now, name)]
-    is_asked = why.now is not None and why.now.mode == why.ruling.mode == "review"
-    return f"; it would need other {', '.join(changed)}" if is_asked and changed else ""
+    return f"; it would need other {', '.join(why.needs)}" if why.needs else ""
 
 
 def inquiry_lines(ticket: Ticket) -> list[str]:

@@ -1,4 +1,4 @@
-"""`why` and `queue`: what an operator asks of one ticket, and of all of them."""
+"""`why`, `queue` and `simulate`: what an operator asks of one ticket, and of all of them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from langgraph_signoff.cli.exits import Unusable
 from langgraph_signoff.cli.options import TICKET
 from langgraph_signoff.cli.progress import bar
 from langgraph_signoff.cli.shell import Shell
-from langgraph_signoff.render import LABEL_WIDTH, why_lines
-from langgraph_signoff.vocabulary import Load, Queue
+from langgraph_signoff.policy import Policy
+from langgraph_signoff.render import LABEL_WIDTH, SHORT_ID, counted, printable, why_lines
+from langgraph_signoff.vocabulary import Flip, Load, Queue, Simulation
 
 DAYS = Annotated[int, typer.Option("--days", min=1, max=36_500, metavar="N", help="Over the last so many days.")]
 _MOST_LOADS = 20
@@ -80,7 +81,46 @@ def _span(seconds: float | None) -> str:
     return "" if seconds is None else screen.seconds_text(seconds)
 
 
+def simulate(shell: Shell, days: DAYS = 30) -> None:
+    """What the tickets that wait and those of the last days would have been under another policy: --policy FILE.
+
+    Each is ruled on the arguments that it froze when it was opened, as of that moment, with the counts of its thread as the record
+    has them. A call that was allowed and not recorded has left nothing to be ruled again. Nothing is written.
+    """
+    if shell.policy_file is None:
+        raise Unusable("name the other policy: --policy FILE")
+    policy = Policy.load(shell.policy_file)
+    with bar("ruling again") as progress:
+        found = shell.signoff.simulate(policy, days=days, progress=progress)
+    if shell.json:
+        shell.tell({**found.model_dump(), "flipped": found.flipped}, str)
+        return
+    if found.flips:
+        screen.show_table(
+            ["tool", "was", "would be", "by rule", "because", "tickets", "such as"], list(map(_flip, found.flips))
+        )
+    print(printable(_summary(found, str(shell.policy_file))))
+
+
+def _flip(flip: Flip) -> list[str]:
+    would_be = f"{flip.would_be}, other {', '.join(flip.needs)}" if flip.needs else flip.would_be
+    examples = " ".join(id_[:SHORT_ID] for id_ in flip.examples)
+    return [flip.tool, flip.was, would_be, flip.rule, flip.reason_code, str(flip.count), examples]
+
+
+def _summary(found: Simulation, name: str) -> str:
+    lines = [f"{found.flipped} of {counted(found.ruled, 'ticket')} would be ruled otherwise by {name}"]
+    if found.erased:
+        lines.append(f"{counted(found.erased, 'ticket')} could not be ruled: what they were about has been erased")
+    if found.unreadable:
+        lines.append(f"{counted(found.unreadable, 'ticket')} cannot be read; `signoff verify` names what was changed")
+    if found.uncertain:
+        lines.append(f"{counted(found.uncertain, 'ticket')} depend on counts that the record does not hold in full")
+    return "\n".join(lines)
+
+
 def register(app: typer.Typer) -> None:
     """Adds these commands."""
     command(app, "why", *READS, "policy")(why)
     command(app, "queue", *READS)(queue)
+    command(app, "simulate", *READS, "policy")(simulate)

@@ -146,6 +146,12 @@ class Ledger(Protocol):
     def length(self, queue: str, now: str) -> Length:
         """How many tickets of a queue wait. Reads each of them."""
 
+    def count_openings(self, since: str) -> int:
+        """How many tickets `openings` will give."""
+
+    def openings(self, since: str) -> Iterator[Entry]:
+        """The first entry of each ticket that was not opened before, or is pending."""
+
     def count_said(self, since: str) -> int:
         """How much `decided` and `words` will give together."""
 

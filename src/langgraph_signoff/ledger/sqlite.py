@@ -219,6 +219,17 @@ class SqliteLedger:
         [(waiting, overdue, in_doubt, oldest)] = self._read(overview.READ_LENGTH, {"now": now, "queue": queue})
         return Length(int(waiting), int(overdue), int(in_doubt), oldest)
 
+    def count_openings(self, since: str) -> int:
+        """How many tickets were not opened before, or are pending."""
+        return int(self._read(overview.COUNT_OPENINGS, (since,))[0][0])
+
+    def openings(self, since: str) -> Iterator[Entry]:
+        """The first entry of each of them."""
+        statement, last = overview.READ_OPENINGS.format(entry=_ENTRY), ""
+        while page := self._read(statement, (last, since)):
+            yield from (Entry(*row) for row in page)
+            last = self._onwards(last, page[-1][0])
+
     def count_said(self, since: str) -> int:
         """How much `decided` and `words` will give."""
         return int(self._read(overview.COUNT_SAID, {"since": since})[0][0])

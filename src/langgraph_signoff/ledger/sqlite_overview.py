@@ -32,6 +32,12 @@ READ_LENGTH = """
            total(standing = 'in_doubt'), min(CASE WHEN standing = 'pending' AND due_at > :now THEN opened_at END)
     FROM standings WHERE queue = :queue AND standing IN ('pending', 'in_doubt')
 """
+COUNT_OPENINGS = "SELECT count(*) FROM standings WHERE opened_at >= ? OR standing = 'pending'"
+READ_OPENINGS = """
+    SELECT {entry} FROM (
+        SELECT id FROM standings WHERE id > ? AND (opened_at >= ? OR standing = 'pending') ORDER BY id LIMIT 1000
+    ) page JOIN entries ON stream = page.id AND seq = 1 LEFT JOIN contents ON contents.hash = contents_hash ORDER BY page.id
+"""
 COUNT_SAID = """
     SELECT (SELECT count(*) FROM standings WHERE word_at >= :since)
         + (SELECT count(*) FROM entries WHERE kind = 'decided' AND at >= :since)

@@ -108,6 +108,17 @@ class Policy:
         ruling = self._rulebook(action).decide(action, now=now, history=history or Counts())
         return self._timed(ruling, now)
 
+    def counted(self, action: Action) -> frozenset[str]:
+        """The tools whose counts the rules for an action read; `*` for any."""
+        return frozenset(name or action.tool for name in self._rulebook(action).counts)
+
+    def records(self, name: str) -> bool:
+        """Whether every call of a tool, run of a node and question of that name leaves a record; of `*`, every one at all."""
+        if name == "*":
+            return self._document.record
+        kinds = [kind for kind in self._indexes if self._indexes[kind].entries(name)] or ["tool"]
+        return all(self._indexes[kind].rulebook(name).records for kind in kinds)
+
     def try_out(
         self, action: Action, *, now: datetime, history: Counts | None = None
     ) -> tuple[list[Tried], dict[str, Json]]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from langgraph_signoff.policy.expressions import (
     EVERY_TOOL,
@@ -47,13 +47,20 @@ class Rulebook:
         self._chain_reads = {
             name: read for name, read in self._reads.items() if self._chain and name in self._chain.variables
         }
+        self.counts = frozenset[str]().union(*(when.counts for when in expressions))
+        """Whose counts it reads, as `Expression.counts` has them."""
         self._counted = frozenset[str]().union(*(when.counts for when in expressions)) - {OWN_TOOL, EVERY_TOOL}
         self.needs_history = "history" in self._reads
 
     @property
     def modes(self) -> tuple[str, ...]:
         """What it can rule, as far as its rules say."""
-        return tuple(dict.fromkeys(map(_word, self._rulings)))
+        return tuple(dict.fromkeys(ruling.word for ruling in self._rulings))
+
+    @property
+    def records(self) -> bool:
+        """Whether every action leaves a record, whatever is ruled."""
+        return all(ruling.needs_record for ruling in self._rulings)
 
     @property
     def put_off(self) -> tuple[Requirements, ...]:
@@ -129,10 +136,10 @@ class Rulebook:
             if tried[-1].said == "true":
                 return tried, read
         last = self._rulings[-1]
-        return [*tried, Tried(rule=last.rule, then=_word(last), said="true")], read
+        return [*tried, Tried(rule=last.rule, then=last.word, said="true")], read
 
     def _try_out(self, branch: Branch, facts: Mapping[str, Any], doubt: str) -> Tried:
-        about: dict[str, Any] = {"rule": branch.ruling.rule, "then": _word(branch.ruling)}
+        about: dict[str, Any] = {"rule": branch.ruling.rule, "then": branch.ruling.word}
         if branch.when is None:
             return Tried(**about, said="true")
         try:
@@ -168,10 +175,6 @@ class Rulebook:
     def _history(self, tool: str, history: Counts) -> dict[str, dict[str, int]]:
         zeros = dict.fromkeys((*self._counted, tool), 0)
         return {kind: zeros | getattr(history, kind) for kind in KINDS}
-
-
-def _word(ruling: Ruling) -> Literal["allow", "audit", "review", "deny"]:
-    return "audit" if ruling.audit else ruling.mode
 
 
 def _at(facts: Mapping[str, Any], place: str) -> Json:

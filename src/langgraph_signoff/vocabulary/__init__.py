@@ -16,7 +16,7 @@ from langgraph_signoff.vocabulary.decisions import (
     Standing,
     Verdict,
 )
-from langgraph_signoff.vocabulary.figures import Load, Queue
+from langgraph_signoff.vocabulary.figures import Flip, Load, Queue, Simulation
 from langgraph_signoff.vocabulary.grants import Amount, Grant, Terms, Total
 from langgraph_signoff.vocabulary.notices import EVENTS, USUAL, Delivery, Event, Notify
 from langgraph_signoff.vocabulary.reasons import Tried, Why
@@ -64,6 +64,7 @@ __all__ = [
     "Escalation",
     "Event",
     "Fallback",
+    "Flip",
     "FollowUp",
     "Grant",
     "Granted",
@@ -89,6 +90,7 @@ __all__ = [
     "Rollback",
     "Ruling",
     "Run",
+    "Simulation",
     "Slot",
     "Standing",
     "Stuck",

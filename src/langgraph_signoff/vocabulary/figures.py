@@ -37,3 +37,37 @@ class Queue(Word):
         """The share of expired tickets in all that ended in that time, 0 to 1; None if none did."""
         ended = self.decided + self.expired
         return self.expired / ended if ended else None
+
+
+class Flip(Word):
+    """Tickets of one tool that another policy would rule otherwise, by one of its rules and in one way."""
+
+    tool: str
+    was: str = Field(description="What was ruled: allow, audit, review or deny.")
+    would_be: str
+    rule: str = Field(description="The rule of the other policy.")
+    reason_code: str
+    needs: tuple[str, ...] = Field(
+        default=(), description="Where both review: what a decision would need otherwise, as `Requirements` names it."
+    )
+    count: int
+    examples: tuple[str, ...] = Field(description="Ids of some of them.")
+
+
+class Simulation(Word):
+    """What tickets would have been under another policy: those that wait now, and those of the last `days`."""
+
+    policy_version: str
+    days: int
+    ruled: int = Field(description="How many were ruled again.")
+    flips: tuple[Flip, ...] = Field(default=(), description="Those that would be ruled otherwise, the most first.")
+    erased: int = Field(default=0, description="How many have lost the arguments that would have been ruled.")
+    unreadable: int = Field(default=0, description="How many cannot be ruled again; `signoff verify` tells why.")
+    uncertain: int = Field(
+        default=0, description="How many of those ruled depend on counts that the record does not hold in full."
+    )
+
+    @property
+    def flipped(self) -> int:
+        """How many would be ruled otherwise."""
+        return sum(flip.count for flip in self.flips)

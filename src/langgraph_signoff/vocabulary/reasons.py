@@ -34,4 +34,7 @@ class Why(Word):
     read: dict[str, Json] = Field(default_factory=dict, description="What their expressions read, secrets masked.")
     notes: tuple[str, ...] = Field(default=(), description="What advisors said.")
     doubt: str = Field(default="", description="What of this could not be found out, and why.")
+    needs: tuple[str, ...] = Field(
+        default=(), description="Where both review: what a decision would need otherwise, as `Requirements` names it."
+    )
     now: Ruling | None = Field(default=None, description="How the policy in force would rule it now, if that differs.")

@@ -163,6 +163,11 @@ class Ruling(Word):
         return self.granted is not None and self.mode == "allow"
 
     @property
+    def word(self) -> Literal["allow", "audit", "review", "deny"]:
+        """What becomes of the action, as a policy writes it."""
+        return "audit" if self.audit else self.mode
+
+    @property
     def rests_on_plan(self) -> bool:
         """Whether a person would have been asked if no plan permitted it."""
         return self.planned is not None and self.reason_code == PLANNED
