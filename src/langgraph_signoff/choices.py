@@ -14,7 +14,7 @@ def wrong_choice(ledger: Ledger, case: Case, history: Sequence[Entry]) -> Iterat
     """Says what is wrong with the choice that a ticket tells of, or with the audit that has come of it."""
     if case.kind == "audit":
         yield from _wrong_audit(ledger, case)
-    elif case.ruling.audit and case.ruling.mode == "allow":
+    elif case.look:
         ran = next((entry for entry in history if law.is_run(entry)), None)
         if ran and not any(entry.kind == "erased" for entry in history[: ran.seq]):
             yield from _wrong_run(ledger, case, ran)
@@ -26,7 +26,7 @@ def _wrong_audit(ledger: Ledger, case: Case) -> Iterator[str]:
 
 
 def _wrong_run(ledger: Ledger, case: Case, ran: Entry) -> Iterator[str]:
-    name, audit = f"ticket {case.id:.12}", case.ruling.audit
+    name, audit = f"ticket {case.id:.12}", case.look
     if audit is None or "audit" not in ran.body:
         yield f"{name} ran, and no entry says whether it was chosen for an audit"
         return

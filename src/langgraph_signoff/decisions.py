@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from langgraph_signoff import law
 from langgraph_signoff.canonical import is_deeper
 from langgraph_signoff.desk import Step
-from langgraph_signoff.errors import GrantRefused, IncompleteDecision
+from langgraph_signoff.errors import DecisionRefused, GrantRefused, IncompleteDecision, TooFast
 from langgraph_signoff.granting import Effect
 from langgraph_signoff.handling import Handling
 from langgraph_signoff.law import Case, Halt, Say, Scope
@@ -36,15 +38,20 @@ class Decisions(Permissions, Handling):
         by: str,
         reason: str = "",
         if_digest: str | None = None,
+        checked: Mapping[str, str] | None = None,
+        read_for: timedelta | None = None,
         grant: Mapping[str, Any] | None = None,
     ) -> Ticket:
         """Approves what was seen: a `Ticket`, or an id with `if_digest`. Raises a DecisionRefused that says why not.
+
+        `checked`: the answer to each item of the policy's checklist. `read_for`: how long they have had it before them; where the
+        policy wants longer, or nobody knows, TooFast is raised once, and the same approval counts the next time.
 
         `grant`: lets the same calls run without asking from now on, as `Signoff.grant` with this ticket does: a mapping with
         `until`, and `uses`, `total` or `when` if wanted. If it is refused, nothing is approved.
         """
         say = self._say(Verdict.APPROVE, ticket, by, reason, if_digest)
-        return self._decide_and_grant(ticket, say, grant)
+        return self._decide_and_grant(ticket, replace(say, checked=checked or {}, read_for=read_for), grant)
 
     def reject(
         self,
@@ -74,9 +81,19 @@ class Decisions(Permissions, Handling):
         say = self._say(Verdict.ANSWER, ticket, by, reason, if_digest)
         return self._spoken(ticket, say, lambda case, said: law.answer(case, said, value, self._people(case)))
 
-    def confirm(self, ticket: Ticket | str, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
-        """Says of the audit of an action that it was right. Raises a DecisionRefused that says why not."""
-        return self._decide(ticket, self._say(Verdict.CONFIRM, ticket, by, reason, if_digest))
+    def confirm(
+        self,
+        ticket: Ticket | str,
+        *,
+        by: str,
+        reason: str = "",
+        if_digest: str | None = None,
+        checked: Mapping[str, str] | None = None,
+        read_for: timedelta | None = None,
+    ) -> Ticket:
+        """Says of the audit of an action that it was right; `checked` and `read_for` as for `approve`."""
+        say = self._say(Verdict.CONFIRM, ticket, by, reason, if_digest)
+        return self._decide(ticket, replace(say, checked=checked or {}, read_for=read_for))
 
     def flag(self, ticket: Ticket | str, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
         """Says of the audit of an action that it was wrong.
@@ -125,7 +142,13 @@ class Decisions(Permissions, Handling):
             raise IncompleteDecision("one ticket is named twice")
         if any(is_deeper([reply.args, reply.value], _DEEPEST) for reply in replies):
             raise IncompleteDecision(f"it is nested more than {_DEEPEST} levels deep")
-        return [to_ticket(case) for case in self._heard_together(steps, voice)]
+        try:
+            return [to_ticket(case) for case in self._heard_together(steps, voice)]
+        except TooFast:
+            self._note_haste(
+                {r.ticket_id: _said(r, by) for r in replies if r.says in (Verdict.APPROVE, Verdict.CONFIRM)}
+            )
+            raise
 
     def comment(self, ticket: Ticket | str, *, by: str, text: str) -> Ticket:
         """Adds a note to a ticket, at any time; it changes nothing."""
@@ -213,7 +236,7 @@ class Decisions(Permissions, Handling):
                 return law.comment(case, say, self._people(case))
             return law.decide(case, say, self._people(case))
 
-        return voice.step(Say(says, by, reply.digest, reply.reason, "", reply.generation), step)
+        return voice.step(_said(reply, by), step)
 
     def _heard_together(self, steps: Mapping[str, Step], voice: Voice) -> list[Case]:
         policies = self._policy_in_force()
@@ -238,7 +261,23 @@ class Decisions(Permissions, Handling):
         return decided
 
     def _decide(self, ticket: Ticket | str, say: Say) -> Ticket:
-        return self._spoken(ticket, say, lambda case, said: law.decide(case, said, self._people(case)))
+        try:
+            return self._spoken(ticket, say, lambda case, said: law.decide(case, said, self._people(case)))
+        except TooFast:
+            self._note_haste({self._id(ticket): say})
+            raise
+
+    def _note_haste(self, said: Mapping[str, Say]) -> None:
+        voice = self._voice()
+        for ticket_id, say in said.items():
+            step = voice.step(say, lambda case, heard: law.hurried(case, heard, self._people(case)))
+            with suppress(DecisionRefused):  # somebody has decided meanwhile
+                self.desk.write(ticket_id, step)
+
+
+def _said(reply: Reply, by: str) -> Say:
+    heard = Say(Verdict(reply.says), by, reply.digest, reply.reason, "", reply.generation)
+    return replace(heard, checked=reply.checked, read_for=reply.read_for)
 
 
 def _worded(case: Case, value: Json) -> Json:

@@ -36,7 +36,18 @@ T = TypeVar("T")
 _MOST_READS = 100  # how often one call reads again when others keep writing first
 
 _PROPOSED = set(Standing) - set(AUDITS)
-_TALK = {"ended", "taken", "put_back", "assigned", "extended", "reminded", "escalated", "info_requested", "info_given"}
+_TALK = {
+    "ended",
+    "taken",
+    "put_back",
+    "assigned",
+    "extended",
+    "reminded",
+    "escalated",
+    "info_requested",
+    "info_given",
+    "hurried",
+}
 _RAN = {Standing.RUNNING, Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT}
 _UNAWAITED: tuple[Kind, ...] = ("audit", "plan")  # whose end lets no thread go on
 _REFUSED = {
@@ -343,7 +354,7 @@ class Desk:
         return [law.opened(case, ran, choice)]
 
     def _choose(self, case: Case, drafts: Sequence[Draft]) -> law.Choice | None:
-        audit = case.ruling.audit if case.ruling.mode == "allow" else None
+        audit = case.look
         if audit is None or case.choice or case.erased or not law.is_run(drafts[-1]):
             return None
         secret = self.ledger.secret() or self.ledger.keep_secret(secrets.token_bytes(32))

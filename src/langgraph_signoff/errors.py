@@ -116,6 +116,10 @@ class IncompleteDecision(DecisionRefused):
     """Something is missing in the decision: a name, a required reason, the digest of what was seen."""
 
 
+class TooFast(DecisionRefused):
+    """An approval by somebody who has not had it before them for as long as the policy wants: say it once more, it then counts."""
+
+
 class TicketTaken(DecisionRefused):
     """Somebody else has this ticket in hand, or nobody has: the message says who and until when."""
 

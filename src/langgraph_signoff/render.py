@@ -88,6 +88,11 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("follow-up", follow_up_text(ticket.follow_up) if ticket.follow_up else ""),
         ("used", "\n".join(use_lines(ticket))),
         ("stands", stands_text(ticket)),
+        ("checklist", "\n".join(f"{n}. {item}" for n, item in enumerate(ticket.requirements.checklist, start=1))),
+        (
+            "templates",
+            "\n".join(f"{name}: {text}" for name, text in ticket.templates.items()) if ticket.options else "",
+        ),
         ("options", ", ".join(ticket.options)),
         ("digest", ticket.digest[:16] if ticket.options else ""),
     ]
@@ -411,6 +416,7 @@ def decision_lines(ticket: Ticket) -> list[str]:
             f"{decision.who} {_SAID[decision.verdict]}{_answer(ticket, decision)} at {time_text(decision.at)}"
             + (f": {decision.reason}" if decision.reason else "")
         )
+        lines += [f"  {item}: {answer}" for item, answer in decision.checked.items()]
         lines += [f"  {line}" for line in patch_lines(decision.patch)]
     return lines
 

@@ -53,6 +53,7 @@ def to_ticket(case: Case) -> Ticket:
         difference=mask_patch(case.difference, redact),
         args_schema=case.action.get("args_schema", {}),
         answer_schema=case.action.get("answer_schema", {}),
+        templates=case.ruling.templates,
         editable=case.action.get("editable", True),
         notes=tuple(hush(note) for note in case.notes),
         decisions=tuple(_decision(decision, case, hush) for decision in case.decisions),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
 from langgraph_signoff import law
 from langgraph_signoff.cli import screen
+from langgraph_signoff.cli.care import CHECKS, TEMPLATE, Reading, answers, once_more, reason_of
 from langgraph_signoff.cli.command import DECIDES, ELSEWHERE, Body, command
 from langgraph_signoff.cli.exits import NO, Unusable
 from langgraph_signoff.cli.options import REASON, TICKET
@@ -37,6 +40,8 @@ def approve(
     ticket: TICKET,
     digest: DIGEST = None,
     reason: REASON = "",
+    template: TEMPLATE = None,
+    checks: CHECKS = None,
     grant: GRANT_FOR = None,
     grant_uses: GRANT_USES = None,
 ) -> None:
@@ -46,12 +51,9 @@ def approve(
     """
     given = _given(shell, grant, grant_uses)
     seen = shell.desk.ticket(ticket)
-    named = _named(shell, seen, digest, question=f"Approve it as {shell.by}?")
-    reason = _reason(shell, seen, reason)
-    if given is None:
-        _tell(shell, shell.desk.approve(seen, by=shell.by, reason=reason, if_digest=named))
-    else:
-        _tell(shell, shell.signoff.approve(seen, by=shell.by, reason=reason, if_digest=named, grant=given))
+    say: Any = shell.desk.approve if given is None else partial(shell.signoff.approve, grant=given)
+    say = partial(say, seen, by=shell.by, reason=reason_of(seen, template, reason))
+    _agree(shell, seen, say, digest, checks or ())
 
 
 def reject(
@@ -59,6 +61,7 @@ def reject(
     ticket: TICKET,
     digest: DIGEST = None,
     reason: REASON = "",
+    template: TEMPLATE = None,
     grant: GRANT_FOR = None,
     grant_uses: GRANT_USES = None,
 ) -> None:
@@ -66,7 +69,7 @@ def reject(
     given = _given(shell, grant, grant_uses)
     seen = shell.desk.ticket(ticket)
     named = _named(shell, seen, digest) if digest is not None else None
-    reason = _reason(shell, seen, reason)
+    reason = _reason(shell, seen, reason_of(seen, template, reason))
     if given is None:
         _tell(shell, shell.desk.reject(seen, by=shell.by, reason=reason, if_digest=named))
     else:
@@ -135,15 +138,21 @@ def revise(
     _tell(shell, shell.desk.revise(seen, by=shell.by, args=change, reason=reason, if_digest=named))
 
 
-def confirm(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON = "") -> None:
+def confirm(
+    shell: Shell,
+    ticket: TICKET,
+    digest: DIGEST = None,
+    reason: REASON = "",
+    template: TEMPLATE = None,
+    checks: CHECKS = None,
+) -> None:
     """Say that an action under audit was right.
 
     Name what you saw with --digest, as `show` prints it; on a terminal you are shown the ticket and asked instead.
     """
     seen = shell.desk.ticket(ticket)
-    named = _named(shell, seen, digest, question=f"Confirm it as {shell.by}?")
-    reason = _reason(shell, seen, reason)
-    _tell(shell, shell.desk.confirm(seen, by=shell.by, reason=reason, if_digest=named))
+    say = partial(shell.desk.confirm, seen, by=shell.by, reason=reason_of(seen, template, reason))
+    _agree(shell, seen, say, digest, checks or ())
 
 
 def flag(shell: Shell, ticket: TICKET, digest: DIGEST = None, reason: REASON = "") -> None:
@@ -227,6 +236,18 @@ def _given(shell: Shell, span: str | None, uses: int | None) -> dict[str, object
     if shell.url is not None:
         raise Unusable("--grant works on a ledger's file: run it where that is, without --url")
     return {"until": span, "uses": uses}
+
+
+def _agree(shell: Shell, seen: Ticket, say: partial[Ticket], digest: str | None, checks: Sequence[str]) -> None:
+    """Approves or confirms: what is shown here is asked about, read for a while, and held against the checklist."""
+    reading = Reading(is_shown=digest is None)
+    named = _named(shell, seen, digest, question=f"{'Confirm' if seen.about else 'Approve'} it as {shell.by}?")
+    checked, reason = answers(shell, seen, checks), _reason(shell, seen, say.keywords["reason"])
+
+    def decide() -> Ticket:
+        return say(reason=reason, if_digest=named, checked=checked, read_for=reading.span)
+
+    _tell(shell, once_more(shell, decide, ask=_ask, is_shown=digest is None))
 
 
 def _named(shell: Shell, seen: Ticket, digest: str | None, *, question: str = "") -> str:

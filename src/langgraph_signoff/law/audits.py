@@ -11,7 +11,7 @@ from typing import Literal
 from langgraph_signoff.entries import Draft, Entry, link, moment
 from langgraph_signoff.law.case import Case
 from langgraph_signoff.law.history import advance, outcome_words
-from langgraph_signoff.vocabulary import Audit, FollowUp, OnFlag, Standing
+from langgraph_signoff.vocabulary import Audit, FollowUp, OnFlag, Requirements, Standing
 
 _TAKEN = ("args", "parsed", "hidden", "resource", "trigger", "confidence")
 
@@ -81,10 +81,13 @@ def noted(drafts: Sequence[Draft], choice: Choice) -> list[Draft]:
 
 def opened(case: Case, ran: Entry, choice: Choice) -> Entry:
     """The first entry of the audit of a case: what ran, what came of it, and why somebody is to look at it."""
-    ruling = case.ruling.model_copy(update={"reason_code": choice.why, "detail": choice.words})
+    is_second = case.ruling.mode == "review"
+    about_choice = {"reason_code": "second_look" if is_second else choice.why, "detail": choice.words}
+    ruling = case.ruling.model_copy(update=about_choice | ({"requirements": _of_one(case)} if is_second else {}))
     shared = {key: case.opening[key] for key in ("thread_id", "tool", "graph", "agent", "requester")}
     outcome = outcome_words(ran)
     told = {key: outcome.pop(key) for key in ("result", "error")}
+    shared |= {"approved_by": list(case.hands)} if is_second else {}
     about = {"kind": "audit", "about": case.id, "ran": ran.hash, "outcome": outcome}
     body = {**shared, **about, "ruling": ruling.model_dump(mode="json")}
     # The hash of its outcome names what is looked at: this result of this action.
@@ -92,6 +95,12 @@ def opened(case: Case, ran: Entry, choice: Choice) -> Entry:
     contents = {"action": action, "outcome": told}
     [entry] = link(audit_id(case.id), None, [Draft("opened", body, contents)], moment(ran.at))
     return entry
+
+
+def _of_one(case: Case) -> Requirements:
+    # Whoever looks again is one person, however many it took to approve.
+    of_one = {"approvals": 1, "panels": (), "rejections": 1, "checklist": (), "read_for": None}
+    return case.requirements.model_copy(update=of_one)
 
 
 def alerts(case: Case, drafts: list[Draft]) -> list[Draft]:

@@ -10,6 +10,7 @@ from typing import Any
 from langgraph_signoff.panels import Voice
 from langgraph_signoff.vocabulary import (
     Action,
+    Audit,
     Decision,
     Fallback,
     FollowUp,
@@ -47,6 +48,7 @@ class Involved:
     requester: str | None = None
     authors: frozenset[str] = frozenset()
     previous_revisers: frozenset[str] = frozenset()
+    approvers: frozenset[str] = frozenset()
 
     def who(self, part: Part) -> frozenset[str | None]:
         """Those who have had this part."""
@@ -96,6 +98,7 @@ class Case:
     taken_until: datetime | None = None
     extended_by: str = ""
     inquiries: list[Inquiry] = field(default_factory=list)
+    hurried: set[tuple[str, int]] = field(default_factory=set)
     reminded: int = 0
     level: int = 0
     gone: frozenset[str] = frozenset()
@@ -126,6 +129,20 @@ class Case:
         return None if ending == "deny" else ending
 
     @property
+    def look(self) -> Audit | None:
+        """How it is chosen to be looked at once it has run, if it may be."""
+        if self.ruling.mode == "allow":
+            return self.ruling.audit
+        share = self.requirements.second_look if self.ruling.mode == "review" else 0.0
+        return Audit(sample=share, new_until=0) if share else None
+
+    @property
+    def hands(self) -> tuple[str, ...]:
+        """Who has approved it as it runs: in whose name, and who spoke for them."""
+        words = (self.latest()[name] for name in self.approvers if not self.ruling.planned)
+        return tuple(dict.fromkeys(name for word in words for name in (word.principal, word.by)))
+
+    @property
     def attempts(self) -> int:
         """How often the tool was started, or was about to be."""
         return self.claim.attempt if self.claim else 0
@@ -143,7 +160,8 @@ class Case:
     @property
     def involved(self) -> Involved:
         """Who has had a part in it."""
-        return Involved(self.requester, self.authors, frozenset(self.opening.get("revisers", ())))
+        approved_by = frozenset(self.opening.get("approved_by", ()))
+        return Involved(self.requester, self.authors, frozenset(self.opening.get("revisers", ())), approved_by)
 
     @property
     def revisers(self) -> tuple[str, ...]:

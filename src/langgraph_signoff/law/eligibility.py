@@ -28,6 +28,8 @@ def why_not(requirements: Requirements, *, by: str, people: People, involved: In
     for part in requirements.barred:
         if by in involved.who(part):
             return f"{by} {_AS[part]}, and the policy wants somebody else"
+    if by in involved.approvers:
+        return f"{by} approved it, and a second look is somebody else's"
     clause = lacks(requirements, voice_of(by, people))
     return f"{by} is not among {', '.join(clause)}" if clause else None
 

@@ -127,7 +127,9 @@ def _opened(entry: Entry) -> Case:
 
 def _decided(case: Case, entry: Entry) -> None:
     body, contents = entry.body, entry.contents
-    words = {key: contents[key] for key in ("reason", "digest", "seen", "patch", "answer") if key in contents}
+    words = {
+        key: contents[key] for key in ("reason", "digest", "seen", "patch", "answer", "checked") if key in contents
+    }
     decision = Decision.model_validate(
         {
             "verdict": body["verdict"],
@@ -303,6 +305,10 @@ def _info_given(case: Case, entry: Entry) -> None:
     case.inquiries = [one.model_copy(update=told) if one.number in given else one for one in case.inquiries]
 
 
+def _hurried(case: Case, entry: Entry) -> None:
+    case.hurried.add((entry.body["by"], entry.body["generation"]))
+
+
 def _reminded(case: Case, entry: Entry) -> None:
     case.reminded = entry.body["number"]
 
@@ -364,6 +370,7 @@ _STEPS: dict[str, Callable[[Case, Entry], None]] = {
     "extended": _extended,
     "info_requested": _info_requested,
     "info_given": _info_given,
+    "hurried": _hurried,
     "reminded": _reminded,
     "escalated": _escalated,
     "used": _used,

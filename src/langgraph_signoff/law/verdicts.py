@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
+from langgraph_signoff.durations import format_duration
 from langgraph_signoff.entries import Draft
 from langgraph_signoff.errors import (
     IncompleteDecision,
@@ -13,6 +15,7 @@ from langgraph_signoff.errors import (
     NotWhatYouSaw,
     RevisionRefused,
     TicketClosed,
+    TooFast,
     WrongVerdict,
 )
 from langgraph_signoff.law.audits import alerts, audit_id
@@ -36,6 +39,7 @@ class Say:
     """What somebody says, before the law has heard it. `digest`, `seen` and `generation` name what they were shown.
 
     `generation` is None if only the digest is known: edits can lead back to the same one. `behalf`: for whom they stand in.
+    `checked`: their answers to the checklist, by item. `read_for`: how long they had it before them, None if nobody knows.
     """
 
     verdict: Verdict
@@ -45,6 +49,8 @@ class Say:
     seen: str = ""
     generation: int | None = None
     behalf: str = ""
+    checked: Mapping[str, str] = field(default_factory=dict)
+    read_for: timedelta | None = None
 
     @property
     def principal(self) -> str:
@@ -66,6 +72,8 @@ class Edit:
 def decide(case: Case, say: Say, people: People) -> list[Draft]:
     """What approve, reject or send-back adds to a ticket's history. Raises a `DecisionRefused` that says why not."""
     hear(case, say, people)
+    if say.verdict in (Verdict.APPROVE, Verdict.CONFIRM):
+        _looked(case, say)
     if say.verdict is Verdict.REVISE and case.rounds > case.requirements.max_revisions:
         raise RevisionRefused(
             f"this is round {case.rounds}, and the policy gives {case.requirements.max_revisions}; approve or reject it"
@@ -73,7 +81,8 @@ def decide(case: Case, say: Say, people: People) -> list[Draft]:
     gone = departed(case, people, but=say.principal)
     if case.requirements.panels and say.verdict in (Verdict.APPROVE, Verdict.CONFIRM):
         must_help(case, say.principal, people, [by for by in case.approvers if by not in gone])
-    drafts = [_decided(case, say, people, _without(gone))]
+    words = {"checked": dict(say.checked)} if say.checked else {}
+    drafts = [_decided(case, say, people, _without(gone), words)]
     return drafts + alerts(case, drafts)
 
 
@@ -107,7 +116,8 @@ def revise(case: Case, say: Say, edit: Edit, people: People) -> list[Draft]:
     names = {say.by} if not say.behalf else {say.by, say.behalf}
     is_barred = any(names & involved.who(part) for part in needs.barred)
     may = why_not(needs, by=say.principal, people=people, involved=involved) is None and not is_barred
-    approves = may and can_help(needs, voice_of(say.principal, people), [])
+    # An edit answers no checklist.
+    approves = may and not needs.checklist and can_help(needs, voice_of(say.principal, people), [])
     more = {"approves": approves, "ruling": edit.ruling.model_dump(mode="json")}
     words = {"edit": {"args": edit.args, "parsed": edit.parsed, "digest": edit.digest}, "patch": list(edit.patch)}
     return [_decided(case, say, people, more, words)]
@@ -160,6 +170,15 @@ def roll_back(case: Case, done: Rollback) -> list[Draft]:
     left = [{"ticket_id": one.ticket_id, "tool": one.tool} for one in done.left]
     why = {one.ticket_id: one.why for one in done.left}
     return [Draft("rolled_back", {"undone": list(done.undone), "left": left}, {"why": why})]
+
+
+def hurried(case: Case, say: Say, people: People) -> list[Draft]:
+    """What an approval that was too fast leaves behind: said once more, it counts. Nothing of one that lacks more than time."""
+    try:
+        decide(case, say, people)
+    except TooFast:
+        return [Draft("hurried", {"by": say.by, "generation": case.generation})]
+    return []
 
 
 def settle(case: Case, answer: Answer, say: Say, people: People, result: Any = None) -> list[Draft]:
@@ -215,6 +234,21 @@ def hear(case: Case, say: Say, people: People) -> None:
             f"{say.principal} has already said {say.verdict} of ticket {case.id[:12]}; it waits for somebody else"
         )
     _once(case, say)
+
+
+def _looked(case: Case, say: Say) -> None:
+    needs = case.requirements
+    if unknown_items := sorted(set(say.checked) - set(needs.checklist)):
+        raise IncompleteDecision(f"{unknown_items[0]!r} is no item of the checklist of ticket {case.id[:12]}")
+    if missing := [item for item in needs.checklist if not say.checked.get(item, "").strip()]:
+        raise IncompleteDecision(f"the policy wants an answer with the approval to: {'; '.join(missing)}")
+    if needs.read_for is None or (say.by, case.generation) in case.hurried:
+        return
+    if say.read_for is None or say.read_for < needs.read_for:
+        raise TooFast(
+            f"ticket {case.id[:12]} is to be read for {format_duration(needs.read_for)} before it is approved; "
+            "read it, and say it once more"
+        )
 
 
 def _once(case: Case, say: Say) -> None:

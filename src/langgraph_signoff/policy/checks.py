@@ -22,7 +22,7 @@ from langgraph_signoff.policy.shape import shaped
 RESERVED_CODES = ("granted", "planned", "policy_error", "standing_rejection", "unlisted_tool")
 
 _OF_AUDITS = (*Sampling.model_fields, "on_flag")
-_OF_REVIEWS = ("use_within", "on_timeout", "max_revisions", "reask")
+_OF_REVIEWS = ("second_look", "use_within", "on_timeout", "max_revisions", "reask")
 
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)  # any will do: hours without a working day have none in years
 

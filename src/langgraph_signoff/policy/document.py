@@ -89,6 +89,12 @@ class Terms(Part):
     ticket's."""
     reason: Literal["required", "optional"] | None = None
     """Whether a decision must say why (optional)."""
+    checklist: Annotated[list[Text], Field(min_length=1, max_length=20)] | None = None
+    """What whoever approves must have looked at: each item is answered with the approval, and the answers are recorded."""
+    read_for: Window | None = None
+    """How long whoever approves must have had it before them; who is faster is asked once more."""
+    second_look: Share | None = None
+    """The share of approved actions, 0 to 1, that another person looks at after they have run (0)."""
     max_revisions: Rounds | None = None
     """How many rounds of sending back are allowed (3)."""
     reask: Rounds | None = None
@@ -204,6 +210,8 @@ class Tool(Part):
     """A sentence for the reviewer, such as `Send {args.amount} to {args.recipient}`."""
     redact: list[Text] = []
     """Secret arguments, such as `args.card_number` or `args.items.*.secret`: masked wherever they are shown."""
+    templates: dict[Code, Annotated[str, Field(min_length=1, max_length=1000)]] = {}
+    """Reasons that reviewers often give, by short names: `duplicate: this invoice has been paid already`."""
     idempotent: StrictBool = False
     """Whether running it twice with one key is harmless."""
     always_ask: StrictBool = False

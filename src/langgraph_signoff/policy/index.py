@@ -161,6 +161,7 @@ class Index:
             always_ask=any(self._entries[name].always_ask for name in names),
             at_the_end=self._kind != "question" and not is_tactical and entry.can_be_taken_back,
             describe=settle_describe(entry.describe, tool=tool, variables=self._document.vars),
+            templates=entry.templates,
             redact=tuple(dict.fromkeys(path for name in names for path in _secrets(self._entries[name]))),
         )
 

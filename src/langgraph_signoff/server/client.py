@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -94,9 +94,19 @@ class Remote:
 
     # Deciding ---------------------------------------------------------------------------------------------------------
 
-    def approve(self, ticket: Ticket, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
+    def approve(
+        self,
+        ticket: Ticket,
+        *,
+        by: str,
+        reason: str = "",
+        if_digest: str | None = None,
+        checked: Mapping[str, str] | None = None,
+        read_for: timedelta | None = None,
+    ) -> Ticket:
         """Approves what was seen. Raises a DecisionRefused that says why not."""
-        return self._decide(ticket, by, says=Verdict.APPROVE, reason=reason, digest=if_digest)
+        looked = {"checked": checked or {}, "read_for": read_for}
+        return self._decide(ticket, by, says=Verdict.APPROVE, reason=reason, digest=if_digest, **looked)
 
     def reject(self, ticket: Ticket, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
         """Rejects what was seen."""
@@ -107,9 +117,19 @@ class Remote:
         words = law.spelled(ticket.answer_schema, value)
         return self._decide(ticket, by, says=Verdict.ANSWER, value=words, reason=reason, digest=if_digest)
 
-    def confirm(self, ticket: Ticket, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
+    def confirm(
+        self,
+        ticket: Ticket,
+        *,
+        by: str,
+        reason: str = "",
+        if_digest: str | None = None,
+        checked: Mapping[str, str] | None = None,
+        read_for: timedelta | None = None,
+    ) -> Ticket:
         """Says of an audited action that it was right."""
-        return self._decide(ticket, by, says=Verdict.CONFIRM, reason=reason, digest=if_digest)
+        looked = {"checked": checked or {}, "read_for": read_for}
+        return self._decide(ticket, by, says=Verdict.CONFIRM, reason=reason, digest=if_digest, **looked)
 
     def flag(self, ticket: Ticket, *, by: str, reason: str = "", if_digest: str | None = None) -> Ticket:
         """Says of an audited action that it was wrong."""

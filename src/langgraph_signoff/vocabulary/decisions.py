@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pydantic import Field
@@ -84,6 +84,7 @@ class Decision(Word):
         default=(), description="RFC 6902, from the shown arguments to the edit."
     )
     answer: Json = Field(default=None, description="What was answered, if this is an answer.")
+    checked: dict[str, str] = Field(default_factory=dict, description="The answers to the checklist, by item.")
     groups: tuple[str, ...] = ()
 
     @property
@@ -125,6 +126,8 @@ class Reply(Word):
     reason: str = ""
     args: dict[str, Json] | None = None
     value: Json = None
+    checked: dict[str, str] = Field(default_factory=dict, description="With an approval: answers to the checklist.")
+    read_for: timedelta | None = Field(default=None, description="How long they had it before them, if anybody knows.")
 
 
 class Outcome(Word):

@@ -83,6 +83,9 @@ class Requirements(Word):
         default="deny", description="What silence means: no; or no, and this is called instead."
     )
     reason: Literal["required", "optional"] = "optional"
+    checklist: tuple[str, ...] = Field(default=(), description="What an approval must answer, item by item.")
+    read_for: Duration | None = Field(default=None, description="Who approves faster than that is asked once more.")
+    second_look: float = Field(default=0.0, description="The share of approved actions that another person looks at.")
     max_revisions: int = 3
     reask: int = 0
     priority: int = 0
@@ -151,6 +154,7 @@ class Ruling(Word):
         default=False, description="Whether a person reviews it with the outcome of its run, and not before it."
     )
     describe: str = ""
+    templates: dict[str, str] = Field(default_factory=dict, description="Reasons that are often given, by short names.")
     redact: tuple[str, ...] = ()
     audit: Audit | None = Field(default=None, description="Only beside allow, once and record.")
     planned: Planned | None = None

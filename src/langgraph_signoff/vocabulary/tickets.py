@@ -73,6 +73,7 @@ class Ticket(Word):
     )
     args_schema: dict[str, Json] = Field(default_factory=dict)
     answer_schema: dict[str, Json] = Field(default_factory=dict, description="Of a question: what its answer must fit.")
+    templates: dict[str, str] = Field(default_factory=dict, description="Reasons that are often given, by short names.")
     editable: bool = Field(default=True, description="Whether revise takes args=; feedback= it always takes.")
     notes: tuple[str, ...] = Field(default=(), description="What advisors said of it.")
     decisions: tuple[Decision, ...] = ()
