@@ -11,10 +11,10 @@ from langgraph_signoff import law
 from langgraph_signoff.choices import wrong_choice
 from langgraph_signoff.entries import hash_contents, hash_entry
 from langgraph_signoff.errors import LedgerError, StaleTicket
-from langgraph_signoff.grant_checks import GrantChecks, is_erased_unasked, is_grant
 from langgraph_signoff.ledger import Draft, Entry, Ledger, Row, link
 from langgraph_signoff.records import to_row
 from langgraph_signoff.render import counted
+from langgraph_signoff.use_checks import UseChecks, is_erased_unasked, is_used
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST
 
 SEALS = "seals"
@@ -93,11 +93,11 @@ def verify(ledger: Ledger, *, noted_seal: str | None = None) -> Report:
         )
     policies = _Policies(ledger)
     report.broken += policies.wrong
-    grants = GrantChecks(ledger)
-    report.broken += grants.check({stream for stream in heads if is_grant(stream)})
-    report.broken += _wrong_rows(ledger, heads, policies, grants)
-    report.broken += grants.strays()
-    for version in sorted(grants.versions):
+    uses = UseChecks(ledger)
+    report.broken += uses.check({stream for stream in heads if is_used(stream)})
+    report.broken += _wrong_rows(ledger, heads, policies, uses)
+    report.broken += uses.strays()
+    for version in sorted(uses.versions):
         report.broken += policies.missing(version)
     report.tickets = sum(map(_is_ticket, heads))
     return report
@@ -213,11 +213,11 @@ class _Policies:
             yield f"policy {version[:12]} was removed: a ruling names it"
 
 
-def _wrong_rows(ledger: Ledger, heads: dict[str, Last], policies: _Policies, grants: GrantChecks) -> Iterator[str]:
+def _wrong_rows(ledger: Ledger, heads: dict[str, Last], policies: _Policies, uses: UseChecks) -> Iterator[str]:
     rest = {stream for stream in heads if _is_ticket(stream)}
     for row in ledger.all_rows():
         rest.discard(row.id)
-        yield from _wrong_row(ledger, row, policies, grants)
+        yield from _wrong_row(ledger, row, policies, uses)
     for stream in sorted(map(str, rest)):
         if not ledger.rows([stream]):
             yield f"ticket {stream[:12]} has entries but no standing"
@@ -225,10 +225,10 @@ def _wrong_rows(ledger: Ledger, heads: dict[str, Last], policies: _Policies, gra
 
 def _is_ticket(stream: object) -> bool:
     # Damage can make anything of a name.
-    return stream not in _NO_TICKETS and not is_grant(str(stream))
+    return stream not in _NO_TICKETS and not is_used(str(stream))
 
 
-def _wrong_row(ledger: Ledger, row: Row, policies: _Policies, grants: GrantChecks) -> Iterator[str]:
+def _wrong_row(ledger: Ledger, row: Row, policies: _Policies, uses: UseChecks) -> Iterator[str]:
     try:
         row, history = _at_one_moment(ledger, row)
         if not history:
@@ -236,7 +236,7 @@ def _wrong_row(ledger: Ledger, row: Row, policies: _Policies, grants: GrantCheck
             return
         case = law.recorded(history)
         expected = to_row(case)
-        wrong = [*_wrong_uses(ledger, history, case), *grants.ticket(case.id, history[0])]
+        wrong = [*_wrong_uses(ledger, history, case), *uses.ticket(history)]
         named = dict.fromkeys(e.body["ruling"]["policy_version"] for e in history if "ruling" in e.body)
         choices = list(wrong_choice(ledger, case, history))
     except LedgerError:

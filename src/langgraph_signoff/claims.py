@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from langgraph_signoff import law, liveness
+from langgraph_signoff.budgeting import spending
 from langgraph_signoff.desk import Desk
 from langgraph_signoff.errors import LedgerError, UnknownTicket
 from langgraph_signoff.granting import still_permits
 from langgraph_signoff.law import Case, Claim
 from langgraph_signoff.leases import Leases
-from langgraph_signoff.ledger import Draft, Row
-from langgraph_signoff.vocabulary import Standing
+from langgraph_signoff.ledger import Draft, Entry, Row
+from langgraph_signoff.vocabulary import OVER_BUDGET, Standing
 
 
 class Halted(Exception):
@@ -25,15 +27,17 @@ class Halted(Exception):
 
 
 class Unpermitted(Exception):
-    """A claim that rests on a plan or a grant which permits it no more, or, with `later`, not yet: nothing was written.
+    """A claim that rests on a plan or a grant which permits it no more, or, with `later`, not yet, or that would spend too much.
 
-    `why`: the reason code with which a person is asked instead. `is_under_way`: whether all that has to come before it is being
+    Nothing was written. `why`: the reason code with which a person is asked instead; `detail`: in words. `is_under_way`: whether all that has to come before it is being
     run by somebody alive.
     """
 
-    def __init__(self, case: Case, why: str, *, later: bool = False, is_under_way: bool = False) -> None:
+    def __init__(
+        self, case: Case, why: str, *, detail: str = "", later: bool = False, is_under_way: bool = False
+    ) -> None:
         super().__init__(case.id)
-        self.case, self.why, self.later, self.is_under_way = case, why, later, is_under_way
+        self.case, self.why, self.detail, self.later, self.is_under_way = case, why, detail, later, is_under_way
 
 
 class Claims:
@@ -51,18 +55,19 @@ class Claims:
         A claim whose owner is found dead becomes in doubt; an idempotent tool in doubt is claimed again. A case that was
         claimed is added to `mine` first, so that a caller who is cut off here can give it back. Raises Halted, Unpermitted.
         """
-        granted, read = False, dict[str, int]()
+        granted, read, spends = False, dict[str, int](), list[Entry]()
 
         def step(case: Case) -> list[Draft]:
-            nonlocal granted, read
+            nonlocal granted, read, spends
             drafts = self._claim(case)
             granted = any(draft.kind == "claimed" for draft in drafts)
             # What has paused itself has begun: a halt lets it finish.
             has_begun = case.claim is not None and case.claim.suspended
             read = self._not_halted(case) | self._permitted(case) if granted and not has_begun else {}
-            return drafts
+            spends = self._spends(case) if granted else []
+            return _spending(drafts, spends)
 
-        case = self.desk.write(ticket_id, step, ends=lambda: read)
+        case = self.desk.write(ticket_id, step, ends=lambda: read, beside=lambda: spends)
         if granted:
             if mine is not None:
                 mine.append(case)
@@ -94,6 +99,12 @@ class Claims:
                 raise Unpermitted(case, "no_longer_granted")
             return read
         return self._in_plan(case) if case.ruling.rests_on_plan else {}
+
+    def _spends(self, case: Case) -> list[Entry]:
+        found = spending(self.desk, case)
+        if found.over:
+            raise Unpermitted(case, OVER_BUDGET, detail=found.over)
+        return found.entries
 
     def _in_plan(self, case: Case) -> dict[str, int]:
         planned = case.ruling.planned
@@ -194,6 +205,12 @@ class Claims:
             raise
         self.leases.drop(_name(case))
         return ended
+
+
+def _spending(drafts: Sequence[Draft], spends: Sequence[Entry]) -> list[Draft]:
+    # The claim names the budgets that it is counted in.
+    named = {"spends": [entry.stream for entry in spends]} if spends else {}
+    return [replace(draft, body=draft.body | named) if draft.kind == "claimed" else draft for draft in drafts]
 
 
 def _released(case: Case) -> Draft:

@@ -156,17 +156,20 @@ class Desk:
         *,
         policies: Iterable[tuple[str, str]] = (),
         ends: Callable[[], Mapping[str, int]] = dict,
+        beside: Callable[[], Sequence[Entry]] = list,
     ) -> Case:
         """Adds what `step` makes of the ticket's case, and reads again if somebody wrote first.
 
         What silence has ended by now is written down before `step` sees the case, so that no later clock brings it back.
         `policies` (version, document) are those that a new ruling names; `ends` gives, after each `step`, the streams that it
-        has read too and the number of their last entry. Raises what `step` raises, and UnknownTicket.
+        has read too and the number of their last entry, and `beside` what is written with it in others. Raises what `step` raises,
+        and UnknownTicket.
         """
 
         def attempt() -> Case:
             case, last = self._as_of_now(ticket_id)
-            self._append(case, last, step(case), policies, ends())
+            if drafts := step(case):
+                self._append_all([(case, last, drafts)], policies, ends(), beside())
             return case
 
         return _until_fresh(attempt)
@@ -193,7 +196,8 @@ class Desk:
         history = self.history(ticket_id)
         with _readable(ticket_id):
             case, now = law.recorded(history), self.clock()
-        return case, self._append(case, history[-1], law.silence(case, max(now, case.at)))
+        drafts = law.silence(case, max(now, case.at))
+        return case, self._append_all([(case, history[-1], drafts)])[0] if drafts else history[-1]
 
     def erase(self, ticket_id: str, *, by: str, reason: str) -> Case:
         """Erases what a ticket was about, for good; who did it and why stays. Raises TicketClosed if something may come of it.
@@ -306,26 +310,15 @@ class Desk:
                     said.append((then.opening["tool"], str(then.standing), 1))
         return _counted(said, case.siblings)
 
-    def _append(
-        self,
-        case: Case,
-        last: Entry,
-        drafts: list[Draft],
-        policies: Iterable[tuple[str, str]] = (),
-        ends: Mapping[str, int] | None = None,
-    ) -> Entry:
-        if drafts:
-            [last] = self._append_all([(case, last, drafts)], policies, ends)
-        return last
-
     def _append_all(
         self,
         additions: Sequence[tuple[Case, Entry, list[Draft]]],
         policies: Iterable[tuple[str, str]] = (),
         ends: Mapping[str, int] | None = None,
+        beside: Sequence[Entry] = (),
     ) -> list[Entry]:
         added = [self._add(case, last, drafts) for case, last, drafts in additions]
-        entries = [entry for each in added for entry in each.entries]
+        entries = [*beside, *(entry for each in added for entry in each.entries)]
         rows = [row for each in added for row in each.rows]
         wakes, notices = [w for each in added for w in each.wakes], [n for each in added for n in each.notices]
         self.ledger.append(entries, rows, policies, wakes, ends, notices)

@@ -22,6 +22,7 @@ from langgraph_signoff.policy.patterns import Doubt, amount, amount_of, fits, pa
 from langgraph_signoff.records import Opening
 from langgraph_signoff.vocabulary import (
     GRANTED,
+    OVER_BUDGET,
     STANDING_REJECTION,
     Action,
     Counts,
@@ -231,8 +232,9 @@ class GrantShelf:
 
     def permitted(self, opening: Opening) -> Opening:
         """The opening as it is, or let through if people permit such calls."""
-        # Doubt means a person: an advisor's, the policy's own, or whether such calls are rejected.
-        is_doubted = opening.doubted or opening.ruling.reason_code == "policy_error" or opening.id in self._unsure
+        # Doubt means a person: an advisor's, the policy's own, or whether such calls are rejected. So does what is too much.
+        is_doubted = opening.doubted or opening.ruling.reason_code in ("policy_error", OVER_BUDGET)
+        is_doubted = is_doubted or opening.id in self._unsure
         if opening.ruling.mode != "review" or is_doubted or not _is_proposed(opening.action):
             return opening
         for grant in self._binding("allow", opening):

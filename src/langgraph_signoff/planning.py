@@ -14,7 +14,7 @@ from langgraph_signoff.law import Case, People, Plan
 from langgraph_signoff.ledger import Draft, Query, Wake, link, stamp
 from langgraph_signoff.policy import Policy
 from langgraph_signoff.records import Opening, to_row
-from langgraph_signoff.vocabulary import PLANNED, Action, Counts, Planned, Ruling, Standing
+from langgraph_signoff.vocabulary import OVER_BUDGET, PLANNED, Action, Counts, Planned, Ruling, Standing
 
 _NAMELESS = {
     "",
@@ -172,7 +172,7 @@ class _Shelf:
 
 def _may_be_planned(opening: Opening) -> bool:
     # Doubt means a person: an advisor's, or the policy's own, which cannot even say that it does not deny the call.
-    is_doubted = opening.doubted or opening.ruling.reason_code == "policy_error"
+    is_doubted = opening.doubted or opening.ruling.reason_code in ("policy_error", OVER_BUDGET)
     # What a flag or a rollback sets off is no call that an agent proposes.
     is_proposed = opening.action.kind == "tool" and bool(opening.action.call_id)
     return is_proposed and opening.ruling.mode in ("allow", "review") and not is_doubted

@@ -15,6 +15,7 @@ from langgraph_signoff.policy import Policy
 from langgraph_signoff.view import hush_of
 from langgraph_signoff.vocabulary import (
     GRANTED,
+    OVER_BUDGET,
     PLANNED,
     STANDING_REJECTION,
     Action,
@@ -26,7 +27,7 @@ from langgraph_signoff.vocabulary import (
     Why,
 )
 
-_NOT_BY_RULE = (PLANNED, GRANTED, STANDING_REJECTION, "policy_error")  # which says so itself
+_NOT_BY_RULE = (PLANNED, GRANTED, STANDING_REJECTION, OVER_BUDGET, "policy_error")  # which says so itself
 
 
 class Reasons(Office):

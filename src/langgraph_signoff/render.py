@@ -27,6 +27,7 @@ from langgraph_signoff.vocabulary import (
     Verdict,
     Why,
 )
+from langgraph_signoff.vocabulary.base import plain
 
 Lines = Iterable[tuple[str, str]]
 
@@ -237,7 +238,7 @@ def grant_call_text(grant: Grant) -> str:
 def grant_use_text(grant: Grant) -> str:
     """How much of a grant is used, of how much there is."""
     of_uses = f" of {grant.uses}" if grant.uses else ""
-    spent = f", {grant.spent} of {grant.total.limit} by {grant.total.sum}" if grant.total else ""
+    spent = f", {plain(grant.spent)} of {plain(grant.total.limit)} by {grant.total.sum}" if grant.total else ""
     return f"{grant.used}{of_uses} times{spent}"
 
 

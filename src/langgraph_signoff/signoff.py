@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph_signoff import granting, law
 from langgraph_signoff.asking import Asking
 from langgraph_signoff.law import HALTS
+from langgraph_signoff.law.budgets import BUDGET
 from langgraph_signoff.law.grants import GRANT
 from langgraph_signoff.ledger import Entry, Query, moment, stamp
 from langgraph_signoff.operating import Operating
@@ -140,7 +141,7 @@ class Signoff(Asking, Telling, Operating):
         return verify(self.ledger, noted_seal=seal)
 
     def _up_to(self, entry: Entry) -> list[Entry]:
-        if entry.stream.startswith(GRANT):
+        if entry.stream.startswith((GRANT, BUDGET)):
             # Thousands of uses may lie between; what is secret, the first entry tells.
             return [self.ledger.first_and_last([entry.stream])[entry.stream][0], entry][-entry.seq :]
         return self.ledger.history(entry.stream)[: entry.seq]

@@ -85,6 +85,9 @@ def _deed(entry: dict[str, Any]) -> str:
             call = "…" if entry["erased"] else entry["when"] or json.dumps(entry["args"], ensure_ascii=False)
             until = body["until"][:16].replace("T", " ")
             return f"granted by {body['by']}: {body['tool']} {call} is {what} until {until} UTC"
+        case "used" if "total" in body:
+            whose = f" for {body['by']} {body['key']}" if body["key"] else ""
+            return f"used  {body['amount']} by ticket {body['ticket'][:SHORT_ID]}{whose}, {body['total']} by now"
         case "used" if "amount" in body:
             return f"used  by ticket {body['ticket'][:SHORT_ID]}, {body['used']} times, {body['spent']} by now"
         case "used":
@@ -111,6 +114,7 @@ _CHANGED = "it would run with other arguments than were shown"
 _WHY = {
     "no_longer_planned": "its plan does not permit it any more",
     "no_longer_granted": "what was granted does not permit it any more",
+    "over_budget": "it would spend too much",
 }
 
 

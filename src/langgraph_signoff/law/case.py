@@ -107,6 +107,7 @@ class Case:
     uses: list[Use] = field(default_factory=list)
     ends_at: datetime | None = None
     ended: str = ""
+    counted: int = 0
 
     @property
     def expires_at(self) -> datetime | None:

@@ -19,6 +19,7 @@ from langgraph_signoff.law.case import Involved
 from langgraph_signoff.law.eligibility import People, unknown, voice_of, why_not
 from langgraph_signoff.panels import is_met
 from langgraph_signoff.vocabulary import Action, Grant, Requirements, Ruling, Terms, Total
+from langgraph_signoff.vocabulary.base import plain
 
 GRANT = "grant-"
 """What the stream of a grant begins with; no ticket's does."""
@@ -189,7 +190,7 @@ def taken(grant: Grant, amount: Decimal) -> Grant:
 
 def used(grant: Grant, ticket_id: str, amount: Decimal) -> Draft:
     """What one use adds to a grant as it is `taken`."""
-    return Draft("used", {**_state(grant), "ticket": ticket_id, "amount": str(amount)})
+    return Draft("used", {**_state(grant), "ticket": ticket_id, "amount": plain(amount)})
 
 
 # Ending -------------------------------------------------------------------------------------------------------------------
@@ -256,7 +257,7 @@ _OVER = "its time is over"
 def _state(grant: Grant) -> dict[str, Any]:
     return {
         "used": grant.used,
-        "spent": str(grant.spent),
+        "spent": plain(grant.spent),
         "givers": list(grant.given_by),
         "is_backed": grant.is_backed,
     }

@@ -216,6 +216,7 @@ def _claimed(case: Case, entry: Entry) -> None:
     body = entry.body
     case.standing = Standing.RUNNING
     case.claim = Claim(body["attempt"], body["owner"], case.at, body["lease"])
+    case.counted = case.generation if body.get("spends") else case.counted
 
 
 def _released(case: Case, entry: Entry) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from langgraph_signoff import planning
+from langgraph_signoff.budgeting import Purse
 from langgraph_signoff.desk import Desk
 from langgraph_signoff.law import Case, Halt
 from langgraph_signoff.ledger import Query, find_all
@@ -138,7 +139,12 @@ class Admission:
         return self.desk.counts(call.action.thread_id, call.action.message_id, call.siblings)
 
     def _open(self, calls: Sequence[Call], *, patient: bool) -> list[Opening] | None:
-        taken: set[str] = set()
+        taken, purse = set[str](), Purse(self.desk)
+        for call in calls:
+            if call.ruling and call.ruling.charges:
+                review = partial(self.policy.review, call.action, now=self.desk.clock())
+                ruling = purse.ruled(call.ruling, review=review)
+                call.ruling = call.adjust(ruling) if call.adjust else ruling
         openings = [
             replace(self._opening(call, taken), siblings=call.siblings, notes=call.notes, doubted=call.doubted)
             for call in [call if call.is_free else identified(call) for call in calls]

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from langgraph.errors import GraphBubbleUp, ParentCommand, is_invalid_resume
 
 from langgraph_signoff import planning
+from langgraph_signoff.budgeting import over_budget
 from langgraph_signoff.canonical import digest
 from langgraph_signoff.claims import Claims, Halted, Unpermitted
 from langgraph_signoff.errors import StillRunning, TicketClosed
@@ -24,12 +25,13 @@ from langgraph_signoff.nodes.admission import POLL, Admission
 from langgraph_signoff.nodes.steps import Io, Sleep, Steps, Work
 from langgraph_signoff.nodes.turn import Call
 from langgraph_signoff.vocabulary import (
+    OVER_BUDGET,
     Action,
     Answer,
-    Counts,
     CurrentAction,
     Happened,
     Probe,
+    Ruling,
     Standing,
     Undoing,
     Verdict,
@@ -189,33 +191,29 @@ class Heart(Admission):
         except Exception as error:
             self.claims.record(case, Standing.FAILED, messages.keep_error(error))
             raise
-        amended = self._amended(
-            case,
-            call.action.model_copy(update={"args": case.args, "parsed": parsed}),
-            history=self._history(call),
-            digest=digest(call.action.tool, {"args": case.args, "parsed": parsed}),
-            reason_code="arguments_changed",
-        )
+        action = call.action.model_copy(update={"args": case.args, "parsed": parsed})
+        shown = digest(call.action.tool, {"args": case.args, "parsed": parsed})
+        amended = _amended(case, self._ruling_on(action, call), action, digest=shown, reason_code="arguments_changed")
         self.claims.give_back(case, amended, policies=[(self.policy.version, self.policy.document)])
 
     def _ask_after_all(self, found: Unpermitted, call: Call) -> None:
-        """Asks a person about a call that was to run on a plan or a grant, which does not permit it any more."""
+        """Asks a person about a call that was to run on a plan, a grant or the policy, which does not permit it any more."""
         case = found.case
         action = call.action.model_copy(update={"args": case.args, "parsed": case.parsed})
-        amended = self._amended(case, action, history=self._history(call), digest=case.digest, reason_code=found.why)
+        ruling = self._ruling_on(action, call)
+        if found.why == OVER_BUDGET and ruling.mode != "deny":
+            review = partial(self.policy.review, action, now=self.desk.clock())
+            ruling = over_budget(ruling, found.detail, review=review)
+        ruling = call.adjust(ruling) if call.adjust else ruling
+        amended = _amended(case, ruling, action, digest=case.digest, reason_code=found.why)
 
         def step(now: Case) -> list[Draft]:
             return [amended] if (now.standing, now.generation) == (case.standing, case.generation) else []
 
         self.desk.write(case.id, step, policies=[(self.policy.version, self.policy.document)])
 
-    def _amended(self, case: Case, action: Action, *, history: Counts, digest: str, reason_code: str) -> Draft:
-        ruling = planning.rule(self.policy, action, now=self.desk.clock(), history=history)
-        ruling = ruled_again(case.ruling, ruling)
-        if ruling.mode == "review":
-            ruling = ruling.model_copy(update={"reason_code": reason_code})
-        edit = {"args": action.args, "parsed": action.parsed, "digest": digest}
-        return Draft("amended", {"ruling": ruling.model_dump(mode="json")}, {"edit": edit})
+    def _ruling_on(self, action: Action, call: Call) -> Ruling:
+        return planning.rule(self.policy, action, now=self.desk.clock(), history=self._history(call))
 
     def _inquire(self, case: Case, door: Door) -> Steps[None]:
         probe = self.probes.get(door.name)
@@ -241,6 +239,14 @@ class Heart(Admission):
         if case.result.get("bubbles"):
             raise ParentCommand(kept)
         return door.give(case, kept)
+
+
+def _amended(case: Case, ruling: Ruling, action: Action, *, digest: str, reason_code: str) -> Draft:
+    ruling = ruled_again(case.ruling, ruling)
+    if ruling.mode == "review":
+        ruling = ruling.model_copy(update={"reason_code": reason_code})
+    edit = {"args": action.args, "parsed": action.parsed, "digest": digest}
+    return Draft("amended", {"ruling": ruling.model_dump(mode="json")}, {"edit": edit})
 
 
 def _about(case: Case) -> CurrentAction:

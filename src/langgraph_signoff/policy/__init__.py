@@ -57,6 +57,7 @@ class Policy:
         channels: Mapping[str, Any] | None = None,
         notify: Sequence[Any] | None = None,
         links: Mapping[str, Any] | str | None = None,
+        budgets: Sequence[Mapping[str, Any]] | None = None,
         record: bool | None = None,
         supervision: Literal["tactical", "strategic", "hybrid"] | None = None,
     ) -> None:
@@ -71,6 +72,7 @@ class Policy:
             "channels": channels,
             "notify": notify,
             "links": links,
+            "budgets": budgets,
             "record": record,
             "supervision": supervision,
         }
@@ -105,7 +107,12 @@ class Policy:
 
     def rule(self, action: Action, *, now: datetime, history: Counts | None = None) -> Ruling:
         """The ruling on an action at `now`, given what its thread did before. Never raises; what is in doubt is reviewed."""
-        ruling = self._rulebook(action).decide(action, now=now, history=history or Counts())
+        rulebook = self._rulebook(action)
+        ruling = rulebook.decide(action, now=now, history=history or Counts())
+        if rulebook.budgets and action.kind == "tool":
+            from langgraph_signoff.policy.budgets import charged
+
+            ruling = charged(ruling, rulebook, action, now)
         return self._timed(ruling, now)
 
     def counted(self, action: Action) -> frozenset[str]:
@@ -230,6 +237,7 @@ class Policy:
         An entry of `questions` may be for one that a node asks, which no graph shows.
         """
         from langgraph_signoff.policy.fallbacks import fallbacks
+        from langgraph_signoff.policy.index import fits
 
         source = Source(self._source.name, keys=self._source.keys, values=self._source.values)
         known = {"tool": frozenset(tools), "node": frozenset(nodes)}
@@ -239,6 +247,11 @@ class Policy:
             for path, name in self._indexes[kind].called():
                 if name not in known["tool"]:
                     source.blame(path, f"calls {name}, but the graph has no such tool")
+        for number, budget in enumerate(self._document.budgets):
+            if not any(fits(name, budget.tool) for name in known["tool"]):
+                source.blame(
+                    ("budgets", number, "tool"), f"counts calls of {budget.tool}, but the graph has no such tool"
+                )
         for path, name in fallbacks(self._document):
             if name not in known["tool"]:
                 source.blame(path, f"calls {name}, but the graph has no such tool")
@@ -264,6 +277,7 @@ class Policy:
 
     def _take(self, source: Source) -> None:
         # CEL and the model are loaded with the first policy, not with the package.
+        from langgraph_signoff.policy.budgets import budget_mistakes
         from langgraph_signoff.policy.checks import checked
         from langgraph_signoff.policy.document import SECTIONS
         from langgraph_signoff.policy.fallbacks import fallback_mistakes
@@ -282,6 +296,8 @@ class Policy:
         self._indexes = {
             kind: Index(self._document, self._expressions, kind=kind, version=self.version) for kind in SECTIONS
         }
+        for path, problem, within in budget_mistakes(self._document):
+            source.blame(path, problem, within=within)
         for path, problem in fallback_mistakes(self._document, self._indexes):
             source.blame(path, problem)
         source.refuse_mistakes()

@@ -19,7 +19,7 @@ from langgraph_signoff.policy.panels import read_panel
 from langgraph_signoff.policy.quoting import quote_mistake
 from langgraph_signoff.policy.shape import shaped
 
-RESERVED_CODES = ("granted", "planned", "policy_error", "standing_rejection", "unlisted_tool")
+RESERVED_CODES = ("granted", "over_budget", "planned", "policy_error", "standing_rejection", "unlisted_tool")
 
 _OF_AUDITS = (*Sampling.model_fields, "on_flag")
 _OF_REVIEWS = ("second_look", "use_within", "on_timeout", "max_revisions", "reask")

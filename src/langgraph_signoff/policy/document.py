@@ -44,7 +44,7 @@ from langgraph_signoff.policy.fields import (
     shorthand,
 )
 from langgraph_signoff.policy.hours import read_clock, read_days, read_holiday
-from langgraph_signoff.vocabulary import Json, OnFlag, Risk
+from langgraph_signoff.vocabulary import Json, OnFlag, Period, Risk, Spender
 from langgraph_signoff.vocabulary import Part as Involvement
 
 
@@ -231,6 +231,23 @@ class Tool(Part):
         return _or_shorthand(handler(core_schema))
 
 
+class Budget(Part):
+    """What the calls of a tool, or of all tools whose name fits a pattern, may come to in a period; past it a person is asked."""
+
+    tool: Text
+    """The tool whose calls count, or a pattern such as `send_*`."""
+    sum: Annotated[str, Field(min_length=1, max_length=1000)]
+    """What a call comes to: a CEL expression such as `args.amount`; 1 counts the calls."""
+    limit: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+    """What they may come to without asking."""
+    per: Period
+    """In which period: hour, day, week (from Monday) or month."""
+    by: Spender
+    """For whom it is counted: each actor (agent), requester or thread, or all together."""
+    zone: Text = "UTC"
+    """The time zone in which a period begins."""
+
+
 Entries = dict[Text, Annotated[Tool, BeforeValidator(lambda given: shorthand(given, lambda then: {"otherwise": then}))]]
 SECTIONS = {"tool": "tools", "node": "nodes", "question": "questions"}
 """Where the policy speaks of each kind of action."""
@@ -264,6 +281,8 @@ class Document(Part):
     supervision: Supervision = "tactical"
     """tactical: reviews before the action. hybrid: what is reversible runs, and is reviewed with the outcome of its run, where the
     graph's edges lead on to an outcome review. strategic: the same, and every reviewed tool must be reversible."""
+    budgets: list[Budget] = []
+    """What calls may come to in a period without asking, whatever the rules, plans and grants say."""
     tools: Entries = {}
     """What happens to each tool, by name or by pattern."""
     nodes: Entries = {}

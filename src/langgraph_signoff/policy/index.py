@@ -9,7 +9,7 @@ from langgraph_signoff.business import BusinessSpan
 from langgraph_signoff.panels import fewest
 from langgraph_signoff.policy.channels import Hearing
 from langgraph_signoff.policy.describe import secret_path, settle_describe
-from langgraph_signoff.policy.document import SECTIONS, Document, Queue, Rule, Sample, Terms, Then, Tool
+from langgraph_signoff.policy.document import SECTIONS, Budget, Document, Queue, Rule, Sample, Terms, Then, Tool
 from langgraph_signoff.policy.expressions import EVERY_TOOL, OWN_TOOL, Expression
 from langgraph_signoff.policy.loading import Path
 from langgraph_signoff.policy.panels import read_panel
@@ -139,12 +139,13 @@ class Index:
     def _make(self, tool: str) -> Rulebook:
         names = self.entries(tool)
         if not names:
-            return self._unlisted()
+            return self._unlisted(tool)
         entry, shared = self._entries[names[0]], self._shared(tool, names)
         # A denial binds wherever it stands; everything else is the most specific entry's to say.
         branches = [*self._branches(names, shared, denials=True), *self._branches(names[:1], shared, denials=False)]
         otherwise = self._ruling(shared, entry.otherwise, rule=f"{shared.rule}.otherwise")
-        return Rulebook(branches, otherwise=otherwise, doubt=self._doubt(shared, entry), variables=self._document.vars)
+        doubt, budgets = self._doubt(shared, entry), self._budgets(tool)
+        return Rulebook(branches, otherwise=otherwise, doubt=doubt, variables=self._document.vars, budgets=budgets)
 
     def _shared(self, tool: str, names: list[str]) -> Ruling:
         """What all rulings on a tool have in common; its secrets are those of every entry it fits."""
@@ -203,12 +204,16 @@ class Index:
             update={"reason_code": "policy_error", "requirements": strictest, "record": False, "at_the_end": False}
         )
 
-    def _unlisted(self) -> Rulebook:
+    def _budgets(self, tool: str) -> tuple[Budget, ...]:
+        written = self._document.budgets if self._kind == "tool" else []
+        return tuple(budget for budget in written if fits(tool, budget.tool))
+
+    def _unlisted(self, tool: str) -> Rulebook:
         then = Then(then=self._document.default)
         shared = Ruling(mode="review", reason_code="policy_error", rule="default", policy_version=self._version)
         doubt = self._doubt(shared, Tool())
         otherwise = self._ruling(shared, then, rule="default").model_copy(update={"reason_code": "unlisted_tool"})
-        return Rulebook((), otherwise=otherwise, doubt=doubt, variables={})
+        return Rulebook((), otherwise=otherwise, doubt=doubt, variables={}, budgets=self._budgets(tool))
 
 
 def _placed(rules: Sequence[Rule]) -> Iterator[tuple[Path, Rule]]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langgraph_signoff.policy.expressions import (
     EVERY_TOOL,
@@ -19,6 +19,9 @@ from langgraph_signoff.policy.expressions import (
     risk_facts,
 )
 from langgraph_signoff.vocabulary import Action, Counts, Json, Requirements, Ruling, Tried
+
+if TYPE_CHECKING:
+    from langgraph_signoff.policy.document import Budget
 
 DEEPEST_ARGUMENT = 64
 
@@ -35,8 +38,15 @@ class Rulebook:
     """The rules of one tool: denials first, then the others in order, then `otherwise`; `doubt` is the ruling when one fails."""
 
     def __init__(
-        self, branches: Sequence[Branch], *, otherwise: Ruling, doubt: Ruling, variables: Mapping[str, Json]
+        self,
+        branches: Sequence[Branch],
+        *,
+        otherwise: Ruling,
+        doubt: Ruling,
+        variables: Mapping[str, Json],
+        budgets: Sequence[Budget] = (),
     ) -> None:
+        self.budgets = tuple(budgets)
         conditions = [branch.when for branch in branches]
         expressions = [when for when in conditions if when]
         self._branches, self.doubt, self._vars = tuple(branches), doubt, variables

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from langgraph_signoff.policy.channels import Channel, Hearing, LinkTerms
-from langgraph_signoff.policy.document import Document, Otherwise, Person, Queue, Rule, Sample, Tool
+from langgraph_signoff.policy.document import Budget, Document, Otherwise, Person, Queue, Rule, Sample, Tool
 from langgraph_signoff.policy.loading import Path, Source
 from langgraph_signoff.vocabulary import Fallback, OnFlag, Risk
 
@@ -55,6 +55,8 @@ def _model_at(path: Path) -> type[BaseModel]:
     match path:
         case ("people", _):
             return Person
+        case ("budgets", _):
+            return Budget
         case ("queues", _):
             return Queue
         case ("channels", _):

@@ -4,7 +4,7 @@ Times are timezone-aware UTC datetimes. Durations are written `90s`, `15m`, `2h`
 """
 
 from langgraph_signoff.vocabulary.actions import Action, Counts, CurrentAction, Happened, Kind, Probe
-from langgraph_signoff.vocabulary.base import InboxSchema, Json, Word
+from langgraph_signoff.vocabulary.base import Amount, InboxSchema, Json, Word
 from langgraph_signoff.vocabulary.decisions import (
     AUDITS,
     SHORTEST_DIGEST,
@@ -17,27 +17,31 @@ from langgraph_signoff.vocabulary.decisions import (
     Verdict,
 )
 from langgraph_signoff.vocabulary.figures import Flip, Load, Queue, Simulation
-from langgraph_signoff.vocabulary.grants import Amount, Grant, Terms, Total
+from langgraph_signoff.vocabulary.grants import Grant, Terms, Total
 from langgraph_signoff.vocabulary.notices import EVENTS, USUAL, Delivery, Event, Notify
 from langgraph_signoff.vocabulary.reasons import Tried, Why
 from langgraph_signoff.vocabulary.rulings import (
     GRANTED,
+    OVER_BUDGET,
     PLANNED,
     STANDING_REJECTION,
     Advice,
     Advisor,
     Audit,
+    Charge,
     Escalation,
     Fallback,
     Granted,
     OnFlag,
     Panel,
     Part,
+    Period,
     Planned,
     Requirements,
     Risk,
     Ruling,
     Slot,
+    Spender,
 )
 from langgraph_signoff.vocabulary.tickets import Reviewer, Run, Stuck, Ticket, Use
 from langgraph_signoff.vocabulary.undoing import Done, FollowUp, Left, Rollback, Undo, Undoing
@@ -46,6 +50,7 @@ __all__ = [
     "AUDITS",
     "EVENTS",
     "GRANTED",
+    "OVER_BUDGET",
     "PLANNED",
     "SHORTEST_DIGEST",
     "STANDING_REJECTION",
@@ -56,6 +61,7 @@ __all__ = [
     "Amount",
     "Answer",
     "Audit",
+    "Charge",
     "Counts",
     "CurrentAction",
     "Decision",
@@ -80,6 +86,7 @@ __all__ = [
     "Outcome",
     "Panel",
     "Part",
+    "Period",
     "Planned",
     "Probe",
     "Queue",
@@ -92,6 +99,7 @@ __all__ = [
     "Run",
     "Simulation",
     "Slot",
+    "Spender",
     "Standing",
     "Stuck",
     "Terms",

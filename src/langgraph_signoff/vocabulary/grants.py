@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AwareDatetime, Field, PlainSerializer
+from pydantic import AwareDatetime, Field
 
-from langgraph_signoff.vocabulary.base import Json, Word
-
-
-def _as_number(amount: Decimal) -> int | float:
-    return int(amount) if amount == amount.to_integral_value() else float(amount)
-
-
-Amount = Annotated[Decimal, Field(allow_inf_nan=False), PlainSerializer(_as_number)]
-"""A finite decimal number; its JSON is a number."""
+from langgraph_signoff.vocabulary.base import Amount, Json, Word
 
 
 class Total(Word):

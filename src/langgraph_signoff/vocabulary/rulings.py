@@ -10,7 +10,7 @@ from pydantic import Field
 
 from langgraph_signoff.durations import Duration
 from langgraph_signoff.vocabulary.actions import Action
-from langgraph_signoff.vocabulary.base import Json, Word
+from langgraph_signoff.vocabulary.base import Amount, Json, Word
 from langgraph_signoff.vocabulary.notices import Notify
 
 
@@ -134,6 +134,27 @@ class Granted(Word):
     until: datetime
 
 
+OVER_BUDGET = "over_budget"
+"""The reason code of a call that a person is asked about because it would spend more than a budget has left."""
+
+
+Period = Literal["hour", "day", "week", "month"]
+Spender = Literal["actor", "requester", "thread", "all"]
+
+
+class Charge(Word):
+    """What a call takes of a budget: `amount`, of what the calls with this `key` may come to in a period."""
+
+    tool: str
+    sum: str
+    per: Period
+    by: Spender
+    zone: str
+    key: str
+    amount: Amount
+    limit: Amount
+
+
 class Ruling(Word):
     """What the policy says of an action, by which rule of which policy version."""
 
@@ -160,6 +181,7 @@ class Ruling(Word):
     planned: Planned | None = None
     always_ask: bool = Field(default=False, description="Whether a person is asked whatever has been granted.")
     granted: Granted | None = None
+    charges: tuple[Charge, ...] = ()
 
     @property
     def rests_on_grant(self) -> bool:
