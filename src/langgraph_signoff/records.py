@@ -13,7 +13,9 @@ from langgraph_signoff.canonical import plain_json
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Draft, Row, stamp
 from langgraph_signoff.panels import Voice
-from langgraph_signoff.vocabulary import Action, Requirements, Ruling, Standing
+from langgraph_signoff.vocabulary import Action, Panel, Requirements, Ruling, Standing
+
+_Names = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def to_row(case: Case) -> Row:
         told=case.told_unknown or case.follow_up is not None or _needs_nothing_more(case),
         audited=law.entry_of(case.ruling.rule) if case.kind == "audit" else "",
         next_at=stamp(next_at) if next_at else None,
-        asked=_asked(case.ruling.requirements, case.level),
+        asked=_asked_of(case.ruling.requirements, case.level),
         in_hand=case.in_hand,
         idle_since=stamp(case.idle_since) if case.idle_since else None,
         word_at=stamp(case.word_at) if case.word_at else None,
@@ -98,12 +100,17 @@ def _needs_nothing_more(case: Case) -> bool:
     return case.standing is Standing.EXPIRED and case.fallback is None
 
 
+def _asked_of(needs: Requirements, level: int) -> str:
+    # What else they need, such as a call on timeout with its arguments, says nothing of who, and may not be hashable.
+    return _asked(needs.reviewers, needs.panels, tuple(step.to for step in needs.escalations[:level]))
+
+
 @functools.lru_cache(maxsize=512)
-def _asked(needs: Requirements, level: int) -> str:
-    if not (needs.reviewers or needs.panels):
+def _asked(reviewers: _Names, panels: tuple[Panel, ...], came_to: _Names) -> str:
+    if not (reviewers or panels):
         return ""
-    came_to = [list(step.to) for step in needs.escalations[:level]]
-    return plain_json({**needs.model_dump(mode="json", include={"reviewers", "panels"}), "to": came_to})
+    dumped = [panel.model_dump(mode="json") for panel in panels]
+    return plain_json({"reviewers": reviewers, "panels": dumped, "to": came_to})
 
 
 def asks(asked: str, voice: Voice) -> bool:
