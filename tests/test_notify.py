@@ -106,6 +106,7 @@ def test_a_command_gets_it_as_json_on_its_standard_input(path: Path, tmp_path: P
     assert about.items() <= opened["data"].items()
     assert decided["data"].items() >= {"by": "ana", "verdict": "reject", "standing": "rejected"}.items()
     assert opened["data"]["standing"] == "rejected"  # as it stands when it is told
+    assert opened["title"] == f"send: rejected ({ticket.id[:12]})"
     assert opened["id"] != decided["id"]
 
 

@@ -22,6 +22,8 @@ from cli_support import environment
 from langgraph_signoff import LedgerUnavailable, Policy, Signoff, liveness
 from langgraph_signoff.ledger import Notice, moment, stamp
 from langgraph_signoff.ledger.sqlite import SqliteLedger
+from langgraph_signoff.links import Signer
+from langgraph_signoff.notify import Notifier
 from posts import HOOKS, MAIL, Post
 from support import Clock, agent, until
 from telling import SECRET, ask, diary, heard, policy, told
@@ -234,6 +236,50 @@ def test_a_silent_deliverer_on_another_host_is_waited_for_until_its_time_is_over
         assert signoff.deliver({}).sent == 0
         clock.advance(minutes=15)
         assert signoff.deliver({}).sent == 1
+
+
+def waiting(folder: Path) -> dict[str, Any]:
+    """A channel that takes a message as soon as there is a file `go`, and writes it down."""
+    program = "import os, sys, time\nwhile not os.path.exists('go'): time.sleep(0.02)\nopen('slow', 'a').write('x')"
+    return {"command": ["sh", "-c", f'touch {folder}/begun; cd {folder}; exec python3 -c "{program}"']}
+
+
+def test_a_channel_that_takes_for_ever_holds_no_other_and_is_not_asked_twice(path: Path, tmp_path: Path) -> None:
+    channels = {"slow": waiting(tmp_path), "diary": diary(tmp_path)}
+    with closing(Signoff(path, policy=policy("slow", "diary", channels=channels))) as signoff:
+        notifier = Notifier(signoff.desk, signoff.policy, Signer(b"secret"), patience=0.1)
+        for number in (1, 2):
+            ask(signoff)
+            until(lambda number=number: notifier.deliver({}) and len(heard(tmp_path)) == number)
+        until(lambda: len(signoff.notices()) == 2)
+        assert [(notice.channel, notice.tries) for notice in signoff.notices()] == [("slow", 1), ("slow", 0)]
+        (tmp_path / "go").touch()
+        until(lambda: notifier.deliver({}) and not signoff.notices())
+    assert (tmp_path / "slow").read_text() == "xx"
+
+
+def test_a_deliverer_that_is_told_to_end_finishes_the_message_that_it_is_at(path: Path, tmp_path: Path) -> None:
+    rules = rules_in(tmp_path, **waiting(tmp_path))
+    with closing(Signoff(path, policy=rules)) as signoff:
+        ask(signoff)
+        words = [
+            sys.executable,
+            "-m",
+            "langgraph_signoff.cli",
+            "--ledger",
+            str(path),
+            "--policy",
+            str(rules),
+            "notify",
+            "--watch",
+        ]
+        with subprocess.Popen(words, env=environment()) as process:
+            until((tmp_path / "begun").exists)
+            process.send_signal(signal.SIGTERM)
+            (tmp_path / "go").touch()
+            assert process.wait() == 0
+        assert signoff.notices() == []
+    assert (tmp_path / "slow").read_text() == "x"
 
 
 class Forgetful(SqliteLedger):

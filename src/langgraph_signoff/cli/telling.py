@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from dataclasses import asdict
@@ -20,7 +21,7 @@ from langgraph_signoff.vocabulary import Delivery
 
 EVERY = 1.0  # seconds between two looks of `--watch`
 
-WATCH = Annotated[bool, typer.Option("--watch", help="Go on sending what comes up, until Ctrl-C.")]
+WATCH = Annotated[bool, typer.Option("--watch", help="Go on sending what comes up, until Ctrl-C or SIGTERM.")]
 FAILED = Annotated[bool, typer.Option("--failed", help="Send nothing; list what has reached nobody, and why.")]
 AGAIN = Annotated[bool, typer.Option("--again", help="Also try what has been given up.")]
 
@@ -66,6 +67,8 @@ class Sender:
 
 def _watch(shell: Shell) -> None:
     sender = Sender(shell)
+    # Ended by a service manager as by Ctrl-C: the message that is under way is finished.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
             try:

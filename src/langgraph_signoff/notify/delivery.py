@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 10.0, 3600.0  # seconds between two tries
 LONG_ENOUGH = timedelta(days=3)  # after it nobody tries any more
 _HOLD = timedelta(minutes=15)  # how long a deliverer on another host may be silent; longer than any message takes
 _MOST_FAILURES = 3  # messages in a row that a channel may refuse: one of them may be the message's fault
-_MOST_AT_ONCE = 16  # channels that are served side by side
+_A_MESSAGE = 2.0  # seconds that one may take which is under way when the delivery ends
 
 
 def pause(tries: int, draw: float) -> timedelta:
@@ -34,11 +34,16 @@ def pause(tries: int, draw: float) -> timedelta:
 
 
 class Notifier:
-    """Delivers what is due. Any number of them may be at work, in any process. `signer` makes the links of messages."""
+    """Delivers what is due. Any number of them may be at work, in any process.
 
-    def __init__(self, desk: Desk, policy: Policy, signer: Signer) -> None:
-        self.desk, self.policy, self.signer = desk, policy, signer
+    `signer` makes the links of messages. `patience`: seconds that a channel may take for one message before the others go on
+    without it.
+    """
+
+    def __init__(self, desk: Desk, policy: Policy, signer: Signer, *, patience: float = 60.0) -> None:
+        self.desk, self.policy, self.signer, self.patience = desk, policy, signer, patience
         self.outbox = Outbox(desk.ledger)
+        self._rounds: dict[str, Round] = {}
 
     def deliver(self, environment: Mapping[str, str]) -> Delivery:
         """Sends all that is due now, the channels side by side. Raises LedgerError; nothing else fails.
@@ -46,23 +51,29 @@ class Notifier:
         `environment`: the values for what the policy names as `${NAME}`.
         """
         self.outbox.flush()
-        names = self.desk.ledger.due_channels(stamp(self.desk.clock()))
-        if not names:
-            return Delivery()
-        rounds = [Round(self, name) for name in names]
-        with ThreadPoolExecutor(_MOST_AT_ONCE, "signoff-notify") as threads:
-            try:
-                for done in [threads.submit(each.deliver, environment) for each in rounds]:
-                    done.result()
-            finally:
-                for each in rounds:
-                    each.stopped = True  # whoever presses Ctrl-C waits for a message at most
+        rounds = [self._begin(name, environment) for name in self._due()]
+        try:
+            for each in rounds:
+                each.wait()
+        finally:
+            for each in rounds:
+                each.stop()
         return Delivery(
             sent=sum(each.sent for each in rounds),
             put_off=sum(each.put_off for each in rounds),
             given_up=sum(each.given_up for each in rounds),
             problems={each.channel: each.problem for each in rounds if each.problem},
         )
+
+    def _due(self) -> list[str]:
+        self._rounds = {name: each for name, each in self._rounds.items() if each.is_at_work}
+        due = self.desk.ledger.due_channels(stamp(self.desk.clock()))
+        return [name for name in due if name not in self._rounds]
+
+    def _begin(self, name: str, environment: Mapping[str, str]) -> Round:
+        self._rounds[name] = Round(self, name)
+        self._rounds[name].begin(environment)
+        return self._rounds[name]
 
 
 class Outbox:
@@ -88,13 +99,49 @@ class Outbox:
 
 
 class Round:
-    """One delivery of what is due to one channel, and what it has come to so far."""
+    """One delivery of what is due to one channel, in a thread of its own, and what it has come to so far."""
 
     def __init__(self, notifier: Notifier, channel: str) -> None:
         self._desk, self._policy, self._signer = notifier.desk, notifier.policy, notifier.signer
-        self._outbox, self.channel = notifier.outbox, channel
+        self._outbox, self._patience, self.channel = notifier.outbox, notifier.patience, channel
         self.sent = self.put_off = self.given_up = self._failures = 0
-        self.problem, self.stopped = "", False
+        self.problem, self._stopped, self._moved = "", False, time.monotonic()
+        self._error: Exception | None = None
+        self._done = threading.Event()
+
+    def begin(self, environment: Mapping[str, str]) -> None:
+        """Starts it. Who ends the process does not wait for it: what it was sending is sent again."""
+        threading.Thread(target=self._run, args=(environment,), name="signoff-notify", daemon=True).start()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it has not come to its end."""
+        return not self._done.is_set()
+
+    def wait(self) -> None:
+        """Waits for its end, as long as it moves. Raises what it has raised."""
+        # Not `join`: a Ctrl-C in the middle of it has Python 3.11 take the thread for ended.
+        while not self._done.wait(0.2):
+            if time.monotonic() - self._moved > self._patience:
+                self.problem = (
+                    f"it has been at one message for {self._patience:.0f}s; the others have gone on without it"
+                )
+                return
+        if self._error:
+            raise self._error
+
+    def stop(self) -> None:
+        """Has it end after the message that it is at, and waits a little for that."""
+        self._stopped = True
+        self._done.wait(_A_MESSAGE)
+
+    def _run(self, environment: Mapping[str, str]) -> None:
+        try:
+            self.deliver(environment)
+        except Exception as error:  # told to whoever waits for it
+            self._error = error
+        finally:
+            self._done.set()
 
     def deliver(self, environment: Mapping[str, str]) -> None:
         """Sends until nothing is due, or the channel takes nothing."""
@@ -105,7 +152,8 @@ class Round:
             self._give_up_what_is_old()
             return
         for notice in self._due():
-            if self.stopped or self._failures >= _MOST_FAILURES:
+            self._moved = time.monotonic()
+            if self._stopped or self._failures >= _MOST_FAILURES:
                 return
             if self._is_free(notice):
                 self._serve(notice, send)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from langgraph_signoff.entries import Entry, Notice, stamp
-from langgraph_signoff.law import Case
+from langgraph_signoff.law import ASKS, Case
 from langgraph_signoff.render import SHORT_ID, printable, time_text
 from langgraph_signoff.view import hush_of, to_ticket
-from langgraph_signoff.vocabulary import Ticket
+from langgraph_signoff.vocabulary import Standing, Ticket
 
 _LONGEST = 8_000  # characters of what the call says; a channel may take no more
 
@@ -30,6 +30,9 @@ _TITLES = {
     "failed": "failed",
     "in_doubt": "in doubt, nobody knows whether it happened",
 }
+
+
+_WAITS = (Standing.PENDING, Standing.UNDER_AUDIT, Standing.IN_DOUBT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ def compose(news: News, to: Recipient) -> Message:
     about |= _call(news.case, ticket) if news.shows_arguments else {}
     about |= {key: value for key in ("person", "address", "link") if (value := getattr(to, key))}
     id_ = hashlib.sha256(json.dumps([notice.entry, notice.channel, notice.person]).encode()).hexdigest()[:32]
-    title = _line(f"{ticket.tool}: {_TITLES[notice.event]} ({ticket.id[:SHORT_ID]})")
+    is_over = notice.event in ASKS and ticket.standing not in _WAITS
+    title = _line(f"{ticket.tool}: {ticket.standing if is_over else _TITLES[notice.event]} ({ticket.id[:SHORT_ID]})")
     data = {"type": f"signoff.{notice.event}", "timestamp": notice.since, "data": about}
     return Message(id_, title, _text(ticket, about), data)
 

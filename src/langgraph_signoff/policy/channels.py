@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
-from langgraph_signoff.policy.fields import Text, Window
+from langgraph_signoff.policy.fields import Window
 from langgraph_signoff.vocabulary import USUAL, Event, Json
 
 ELSEWHERE = "elsewhere"
@@ -36,7 +36,7 @@ class Channel(_Part):
     """An http(s) URL that takes a POST of JSON, signed as Standard Webhooks are."""
     secret: Annotated[str, Field(pattern=r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$")] | None = None
     """The secret that a webhook is signed with, named as `${NAME}`."""
-    command: Annotated[list[Text], Field(min_length=1)] | None = None
+    command: Annotated[list[Place], Field(min_length=1)] | None = None
     """A program of this machine and its arguments; it gets the JSON on its standard input."""
     to: Literal["people"] | None = None
     """`people`: one message for each person who is to be told, at their `address`, with a link of their own."""
