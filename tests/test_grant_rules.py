@@ -281,11 +281,17 @@ def test_a_grant_has_a_name_and_a_reason() -> None:
 
 
 def test_nothing_is_granted_of_what_is_always_asked_and_what_is_never_asked() -> None:
-    always = ruling(always_ask=True)
-    with pytest.raises(GrantRefused, match="always_ask"):
-        Story(ruling=always)
-    assert not grant_law.binds(Story().grant, always, people=None, requester=None)
-    assert grant_law.binds(Story(effect="reject").grant, always, people=None, requester=None)
+    wanted: list[dict[str, Any]] = [
+        {"always_ask": True},
+        {"checklist": ("known?",)},
+        {"read_for": timedelta(seconds=9)},
+    ]
+    for want in wanted:
+        each = ruling(**want)
+        with pytest.raises(GrantRefused, match="always_ask, checklist or read_for"):
+            Story(ruling=each)
+        assert not grant_law.binds(Story().grant, each, people=None, requester=None)
+        assert grant_law.binds(Story(effect="reject").grant, each, people=None, requester=None)
     for mode in ("allow", "deny"):
         assert not grant_law.binds(Story().grant, ruling(mode=mode), people=None, requester=None)
     with pytest.raises(GrantRefused, match="no such call before a person"):

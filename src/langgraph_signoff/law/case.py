@@ -140,7 +140,7 @@ class Case:
     @property
     def hands(self) -> tuple[str, ...]:
         """Who has approved it as it runs: in whose name, and who spoke for them."""
-        words = (self.latest()[name] for name in self.approvers if not self.ruling.planned)
+        words = (self.latest()[name] for name in self.approvers if self.ruling.mode == "review")
         return tuple(dict.fromkeys(name for word in words for name in (word.principal, word.by)))
 
     @property

@@ -55,11 +55,10 @@ def give(
     """The first entry of a grant. `reviews`: how the policy reviews its calls, as it is. Raises GrantRefused and its like."""
     _worded(terms, giver)
     _ending(terms, now)
-    asked = [ruling for ruling in reviews if effect == "reject" or not ruling.always_ask]
+    asked = [ruling for ruling in reviews if effect == "reject" or not _wants_each(ruling)]
     if not asked:
-        raise GrantRefused(
-            _UNASKED if not reviews else f"the policy says always_ask of {terms.tool}: nothing is granted"
-        )
+        each = f"the policy wants a person's look at each such call of {terms.tool}: always_ask, checklist or read_for"
+        raise GrantRefused(each if reviews else _UNASKED)
     if effect == "allow":
         _bounded(terms, asked, now)
     redact = tuple(dict.fromkeys(path for ruling in reviews for path in ruling.redact))
@@ -86,7 +85,7 @@ def second(grant: Grant, *, by: str, reviews: Sequence[Ruling], people: People) 
     _standing(grant)
     if by in grant.given_by:
         raise GrantRefused(f"{by} has already given {grant.id}; it waits for somebody else")
-    asked = [ruling for ruling in reviews if grant.effect == "reject" or not ruling.always_ask]
+    asked = [ruling for ruling in reviews if grant.effect == "reject" or not _wants_each(ruling)]
     givers = [*grant.given_by, by]
     backed = _may_give(givers, grant.effect, asked, people, grant.requester)
     return Draft("seconded", {**_state(grant), "by": by, "givers": givers, "is_backed": backed})
@@ -144,6 +143,12 @@ def _is_enough(givers: Sequence[str], effect: str, needs: Requirements, people: 
     return len(may) >= needs.approvals and all(is_met(panel, voices) for panel in needs.panels)
 
 
+def _wants_each(ruling: Ruling) -> bool:
+    # What is asked about a call cannot be answered before there is one.
+    needs = ruling.requirements
+    return ruling.always_ask or bool(needs.checklist) or needs.read_for is not None
+
+
 def _is_counted(terms: Terms) -> bool:
     return terms.uses is not None or terms.total is not None
 
@@ -166,7 +171,8 @@ def covers(grant: Grant, action: Action, fits: Fits) -> bool:
 def binds(grant: Grant, ruling: Ruling, *, people: People, requester: str | None) -> bool:
     """Whether a grant may speak for people on a call that is ruled so: given by those who could decide it by themselves now.
 
-    A permission moreover only where the policy does not say `always_ask`, and at high stakes only if it is counted and short.
+    A permission moreover only where the policy does not want a look at each call, and at high stakes only if it is counted and
+    short.
     """
     if ruling.mode != "review" or not grant.stands:
         return False
@@ -175,7 +181,7 @@ def binds(grant: Grant, ruling: Ruling, *, people: People, requester: str | None
     if grant.effect == "reject":
         return True
     is_bounded = _is_counted(grant) and grant.until <= grant.at + LONGEST_AT_HIGH_STAKES
-    return not ruling.always_ask and (ruling.risk.stakes != "high" or is_bounded)
+    return not _wants_each(ruling) and (ruling.risk.stakes != "high" or is_bounded)
 
 
 def has_room(grant: Grant, amount: Decimal) -> bool:

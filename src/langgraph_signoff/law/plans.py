@@ -210,10 +210,14 @@ def covers(approved: Requirements, asked: Requirements) -> bool:
         and set(asked.barred) <= set(approved.barred)
         and approved.use_within <= asked.use_within
         and (approved.reason == "required" or asked.reason == "optional")
+        and set(asked.checklist) <= set(approved.checklist)
+        and (asked.read_for or _NO_TIME) <= (approved.read_for or _NO_TIME)
     )
 
 
 # What an approved one permits ---------------------------------------------------------------------------------------------
+
+_NO_TIME = timedelta(0)
 
 Turn = Literal["now", "later", "never"]
 
