@@ -480,6 +480,8 @@ def test_the_command_line_grants_lists_and_revokes(tmp_path: Path) -> None:
     assert "\x1b" not in gone.out
     assert "granted by ana: pay args.amount < 5.0 is permitted" in desk.run("history", made["id"]).out
     assert "revoked by ana" in desk.run("grants", "--all").out
+    assert "--yes" in desk.run("erase", made["id"], "-r", "asked for", "--as", "ana").err
+    assert "erased by ana: asked for" in desk.run("erase", made["id"], "-r", "asked for", "--yes", "--as", "ana").out
     assert desk.run("grants", "--tool", "nothing").out == "nothing is granted\n"
 
 

@@ -217,14 +217,19 @@ class GrantShelf:
 
     def rejected(self, opening: Opening) -> Opening:
         """The opening as it is, or denied if people reject such calls."""
-        if opening.ruling.mode != "review" or opening.action.kind not in ("tool", "node"):
+        if not _is_asked(opening.ruling) or opening.action.kind not in ("tool", "node"):
             return opening
         for id_, found in _about(self.desk, opening.action).items():
             if id_ not in self._found:
                 self._found[id_], self._now[id_] = found, found[0]
         for grant in self._binding("reject", opening):
             ruling = opening.ruling.model_copy(
-                update={"mode": "deny", "reason_code": STANDING_REJECTION, "granted": _granted(grant)}
+                update={
+                    "mode": "deny",
+                    "reason_code": STANDING_REJECTION,
+                    "granted": _granted(grant),
+                    "at_the_end": False,
+                }
             )
             self._take(grant, opening, Decimal(0))
             return replace(opening, ruling=ruling, why=grant.reason)
@@ -285,6 +290,11 @@ class GrantShelf:
     def _take(self, grant: Grant, opening: Opening, amount: Decimal) -> None:
         self._now[grant.id] = law.taken(grant, amount)
         self._amounts[opening.id] = amount
+
+
+def _is_asked(ruling: Ruling) -> bool:
+    # Also if people are asked with the outcome of the run only.
+    return ruling.mode == "review" or ruling.at_the_end
 
 
 def _is_proposed(action: Action) -> bool:

@@ -118,6 +118,20 @@ def test_a_crash_neither_frees_a_use_nor_takes_two(moment: str, effects: int, us
     scene.check(last)
 
 
+def test_what_is_reviewed_with_the_outcome_of_its_run_only_is_rejected_before_it(tmp_path: Path) -> None:
+    with closing(Signoff(tmp_path / "s.db")) as signoff:
+        permit(signoff)
+        permit(signoff, effect="reject", when="args.amount > 5")
+        calls = [
+            open_call(signoff, args={"to": "bob", "amount": n}, mode="allow", once=True, at_the_end=True)
+            for n in (5, 6)
+        ]
+        assert [call.ruling.reason_code for call in calls] == ["test", "standing_rejection"]
+        assert [signoff.ticket(call.id).standing for call in calls] == [Standing.APPROVED, Standing.DENIED]
+        assert {grant.effect: grant.used for grant in signoff.grants()} == {"allow": 0, "reject": 1}
+        assert signoff.verify().broken == []
+
+
 # Ended between the use and the start --------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,8 @@ from langgraph_signoff.cli.exits import NO, Unusable
 from langgraph_signoff.cli.options import REASON, TICKET
 from langgraph_signoff.cli.shell import Shell, read_json, read_object
 from langgraph_signoff.errors import IncompleteDecision
-from langgraph_signoff.render import SHORT_ID, printable
+from langgraph_signoff.law.grants import GRANT
+from langgraph_signoff.render import SHORT_ID, grant_text, printable
 from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Ticket
 
 DIGEST = Annotated[
@@ -184,13 +185,19 @@ def erase(
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Erase what a finished ticket was about, for good.
+    """Erase what a finished ticket, or a grant that has ended, was about, for good.
 
     Arguments, words and result go; that there was a ticket, who erased it and why stay, and the record still verifies.
     """
-    seen = shell.signoff.ticket(ticket)
     if not yes and not shell.asks:
         raise IncompleteDecision("what is erased does not come back: give --yes")
+    if ticket.startswith(GRANT):
+        if not yes:
+            _ask(f"Erase {printable(ticket)} for good as {shell.by}?")
+        erased = shell.signoff.erase_grant(ticket, by=shell.by, reason=reason)
+        shell.tell(erased, lambda: grant_text(erased))
+        return
+    seen = shell.signoff.ticket(ticket)
     if not yes:
         screen.show_ticket(seen)
         _ask(f"Erase it for good as {shell.by}?")

@@ -174,7 +174,8 @@ def binds(grant: Grant, ruling: Ruling, *, people: People, requester: str | None
     A permission moreover only where the policy does not want a look at each call, and at high stakes only if it is counted and
     short.
     """
-    if ruling.mode != "review" or not grant.stands:
+    is_asked = ruling.mode == "review" or (ruling.at_the_end and grant.effect == "reject")
+    if not is_asked or not grant.stands:
         return False
     if not _is_enough(grant.given_by, grant.effect, ruling.requirements, people, Involved(requester)):
         return False
