@@ -124,6 +124,10 @@ class TicketTaken(DecisionRefused):
     """Somebody else has this ticket in hand, or nobody has: the message says who and until when."""
 
 
+class TogetherRefused(DecisionRefused):
+    """These tickets are not decided together: the message says why, and what decides them."""
+
+
 class LinkRefused(DecisionRefused):
     """A link of a message that is used, over, forged, somebody else's, or made before the ticket was changed."""
 

@@ -11,6 +11,7 @@ import typer
 
 from langgraph_signoff import law
 from langgraph_signoff.cli import screen
+from langgraph_signoff.cli.batches import or_together
 from langgraph_signoff.cli.care import CHECKS, TEMPLATE, Reading, answers, once_more, reason_of
 from langgraph_signoff.cli.command import DECIDES, ELSEWHERE, Body, command
 from langgraph_signoff.cli.exits import NO, Unusable
@@ -19,7 +20,7 @@ from langgraph_signoff.cli.shell import Shell, read_json, read_object
 from langgraph_signoff.errors import IncompleteDecision
 from langgraph_signoff.law.grants import GRANT
 from langgraph_signoff.render import SHORT_ID, grant_text, printable
-from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Ticket
+from langgraph_signoff.vocabulary import SHORTEST_DIGEST, Answer, Ticket, Verdict
 
 DIGEST = Annotated[
     str | None,
@@ -36,6 +37,7 @@ GRANT_FOR = Annotated[
 GRANT_USES = Annotated[int | None, typer.Option("--grant-uses", metavar="N", help="With --grant: of so many at most.")]
 
 
+@or_together(Verdict.APPROVE)
 def approve(
     shell: Shell,
     ticket: TICKET,
@@ -57,6 +59,7 @@ def approve(
     _agree(shell, seen, say, digest, checks or ())
 
 
+@or_together(Verdict.REJECT)
 def reject(
     shell: Shell,
     ticket: TICKET,

@@ -62,7 +62,8 @@ def _deed(entry: dict[str, Any]) -> str:
         case "decided":
             groups = f" ({', '.join(body['groups'])})" if body["groups"] else ""
             who = f"{body['by']} for {body['behalf']}" if body.get("behalf") else body["by"]
-            return f"decided  {body['verdict']} by {who}{groups}, generation {body['generation']}"
+            together = f", together with {body['together'] - 1} others" if body.get("together", 1) > 1 else ""
+            return f"decided  {body['verdict']} by {who}{groups}, generation {body['generation']}{together}"
         case "delegated":
             span = f"{body['start'][:16]} to {body['until'][:16]}".replace("T", " ")
             return f"delegated  {body['deputy']} for {body['absent']}, {span} UTC, by {body['by']}"

@@ -132,14 +132,14 @@ def _one_line(text: str) -> str:
     return line if len(line) <= _MOST_WHAT else line[:_MOST_WHAT] + "…"
 
 
-def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table; what is no text stands to the right."""
+def show_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """Prints a table; all but the first `left` columns stand to the right."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
     for place, title in enumerate(header):
-        table.add_column(Text(_one_line(title)), overflow="fold", justify="right" if place else "left")
+        table.add_column(Text(_one_line(title)), overflow="fold", justify="left" if place < left else "right")
     for row in rows:
         table.add_row(*(Text(_one_line(cell)) for cell in row))
     _console().print(table)

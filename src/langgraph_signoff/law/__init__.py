@@ -48,6 +48,7 @@ from langgraph_signoff.law.plans import (
 from langgraph_signoff.law.questions import is_secret, spelled, worded
 from langgraph_signoff.law.silence import next_at, silence
 from langgraph_signoff.law.strictness import STRICTNESS, permitted, ruled_again, stricter
+from langgraph_signoff.law.together import alone, decide_with
 from langgraph_signoff.law.verdicts import (
     Edit,
     Say,
@@ -88,6 +89,7 @@ __all__ = [
     "Step",
     "absences",
     "advance",
+    "alone",
     "answer",
     "assign",
     "audience",
@@ -99,6 +101,7 @@ __all__ = [
     "comment",
     "covers",
     "decide",
+    "decide_with",
     "delegate",
     "draw",
     "entry_of",

@@ -55,7 +55,7 @@ def give(
     """The first entry of a grant. `reviews`: how the policy reviews its calls, as it is. Raises GrantRefused and its like."""
     _worded(terms, giver)
     _ending(terms, now)
-    asked = [ruling for ruling in reviews if effect == "reject" or not _wants_each(ruling)]
+    asked = [ruling for ruling in reviews if effect == "reject" or not wants_each(ruling)]
     if not asked:
         each = f"the policy wants a person's look at each such call of {terms.tool}: always_ask, checklist or read_for"
         raise GrantRefused(each if reviews else _UNASKED)
@@ -85,7 +85,7 @@ def second(grant: Grant, *, by: str, reviews: Sequence[Ruling], people: People) 
     _standing(grant)
     if by in grant.given_by:
         raise GrantRefused(f"{by} has already given {grant.id}; it waits for somebody else")
-    asked = [ruling for ruling in reviews if grant.effect == "reject" or not _wants_each(ruling)]
+    asked = [ruling for ruling in reviews if grant.effect == "reject" or not wants_each(ruling)]
     givers = [*grant.given_by, by]
     backed = _may_give(givers, grant.effect, asked, people, grant.requester)
     return Draft("seconded", {**_state(grant), "by": by, "givers": givers, "is_backed": backed})
@@ -143,7 +143,8 @@ def _is_enough(givers: Sequence[str], effect: str, needs: Requirements, people: 
     return len(may) >= needs.approvals and all(is_met(panel, voices) for panel in needs.panels)
 
 
-def _wants_each(ruling: Ruling) -> bool:
+def wants_each(ruling: Ruling) -> bool:
+    """Whether the policy wants a person's look at each such call."""
     # What is asked about a call cannot be answered before there is one.
     needs = ruling.requirements
     return ruling.always_ask or bool(needs.checklist) or needs.read_for is not None
@@ -182,7 +183,7 @@ def binds(grant: Grant, ruling: Ruling, *, people: People, requester: str | None
     if grant.effect == "reject":
         return True
     is_bounded = _is_counted(grant) and grant.until <= grant.at + LONGEST_AT_HIGH_STAKES
-    return not _wants_each(ruling) and (ruling.risk.stakes != "high" or is_bounded)
+    return not wants_each(ruling) and (ruling.risk.stakes != "high" or is_bounded)
 
 
 def has_room(grant: Grant, amount: Decimal) -> bool:

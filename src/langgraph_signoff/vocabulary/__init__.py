@@ -43,7 +43,7 @@ from langgraph_signoff.vocabulary.rulings import (
     Slot,
     Spender,
 )
-from langgraph_signoff.vocabulary.tickets import Reviewer, Run, Stuck, Ticket, Use
+from langgraph_signoff.vocabulary.tickets import Batch, LeftOut, Reviewer, Run, Stuck, Ticket, Use
 from langgraph_signoff.vocabulary.undoing import Done, FollowUp, Left, Rollback, Undo, Undoing
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "Amount",
     "Answer",
     "Audit",
+    "Batch",
     "Charge",
     "Counts",
     "CurrentAction",
@@ -80,6 +81,7 @@ __all__ = [
     "Json",
     "Kind",
     "Left",
+    "LeftOut",
     "Load",
     "Notify",
     "OnFlag",

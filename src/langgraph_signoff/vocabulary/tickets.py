@@ -155,6 +155,24 @@ class Stuck(Word):
     since: datetime
 
 
+class LeftOut(Word):
+    """A ticket that was not decided together with others, and why."""
+
+    ticket_id: str
+    why: str
+
+
+class Batch(Word):
+    """Tickets that one person decides together: as shown, or as decided. Each keeps its own entry on the record."""
+
+    verdict: Verdict
+    by: str
+    reason: str = ""
+    tickets: tuple[Ticket, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    more: bool = Field(default=False, description="Whether there are more that fit than were looked at.")
+
+
 class Run(Word):
     """What `run`, `resume` and `status` give back."""
 
