@@ -150,6 +150,16 @@ def test_who_has_done_their_part_is_suggested_no_more(signoff: Signoff) -> None:
     assert signoff.suggest(ticket) == "ana"
 
 
+def test_who_is_away_is_suggested_only_where_nobody_else_is_left(signoff: Signoff) -> None:
+    tickets = [open_ticket(signoff, {"n": number}, **TERMS) for number in range(10)]
+    signoff.delegate("ana", to="cem", start=NOW + timedelta(hours=1), until=NOW + timedelta(days=1), by="ana")
+    assert {signoff.suggest(ticket) for ticket in tickets} == {"ana", "bo"}, "she is there until then"
+    signoff.delegate("ana", to="cem", until=NOW + timedelta(days=1), by="ana")
+    assert {signoff.suggest(ticket) for ticket in tickets} == {"bo"}
+    signoff.assign(tickets[0], by="dora")
+    assert signoff.suggest(tickets[0]) == "ana"
+
+
 def test_where_nobody_can_be_suggested_it_says_why(signoff: Signoff, tmp_path: Path) -> None:
     ticket = signoff.reject(open_ticket(signoff, **TERMS), by="ana")
     with pytest.raises(NotAllowedToDecide, match="it waits for nobody else"):

@@ -48,10 +48,12 @@ class Handling(Speaking):
     def suggest(self, ticket: Ticket | str) -> str:
         """Who had best decide a ticket: of those whose word it waits for, who has least in hand; by turns among equals.
 
-        Raises NotAllowedToDecide if there is nobody, or the policy names no people.
+        Who is away, and has a deputy, only if there is nobody else. Raises NotAllowedToDecide if there is nobody, or the policy names no people.
         """
         case = self.desk.case(self._id(ticket))
-        return law.suggest(case, self._people(case), self.ledger.loads())
+        now = self.desk.clock()
+        away = {each.absent for each in self.desk.absences().at(now) if each.start <= now}
+        return law.suggest(case, self._people(case), self.ledger.loads(), away=away)
 
     def request_info(self, ticket: Ticket | str, text: str, *, by: str, of: str = "") -> Ticket:
         """Asks about a ticket before deciding it: who is named, else its requester, else its queue's owner. It goes on waiting.

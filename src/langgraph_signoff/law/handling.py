@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from langgraph_signoff.canonical import sha256
@@ -56,15 +56,16 @@ def assign(case: Case, *, by: str, to: str, reason: str, people: People) -> list
     return [Draft("assigned", {"by": by, "to": to}, {"reason": reason} if reason else {})]
 
 
-def suggest(case: Case, people: People, loads: Mapping[str, int]) -> str:
+def suggest(case: Case, people: People, loads: Mapping[str, int], *, away: Collection[str] = ()) -> str:
     """Who has least in hand of those whose word a ticket waits for; among equals another one for each ticket.
 
-    Raises NotAllowedToDecide if there is nobody.
+    Who is `away` only where there is nobody else: their deputy finds it among their own. Raises NotAllowedToDecide if there is nobody.
     """
     able = [by for by in people or () if awaits(case, by, people) and by != case.assignee]
     if not able:
         why = "the policy names no people" if people is None else "it waits for nobody else"
         raise NotAllowedToDecide(f"there is nobody to suggest for ticket {case.id[:12]}: {why}; name somebody")
+    able = [by for by in able if by not in away] or able
     # Rendezvous hashing (Thaler and Ravishankar 1998): everybody gets an equal share, and the same ticket the same person.
     return min(able, key=lambda by: (loads.get(by, 0), sha256(json.dumps([case.id, by]))))
 
