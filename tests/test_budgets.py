@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph_signoff import Policy, PolicyError, Run, Signoff
+from langgraph_signoff import Advice, Policy, PolicyError, Run, Signoff
 from langgraph_signoff.cli.history import lines_of
 from langgraph_signoff.law import budgets as budget_law
 from langgraph_signoff.ledger import Entry, link
@@ -146,6 +146,12 @@ def test_an_amount_that_cannot_be_told_is_reviewed(shop: Shop, amount: Any) -> N
     assert asked(run) == [(amount, "policy_error")]
     assert "the budget's sum, args.amount" in run.tickets[0].detail
     assert shop.decide(run).status == "completed"
+
+
+def test_what_an_advisor_puts_before_a_person_is_counted_too(shop: Shop) -> None:
+    doubts = lambda action, ruling: Advice(mode="review")  # noqa: E731  # an advisor of one line
+    assert shop.decide(shop.play(pay(80.0), thread="a", advisors=[doubts])).status == "completed"
+    assert asked(shop.play(pay(30.0), thread="b")) == [(30, "over_budget")]
 
 
 def test_neither_a_grant_nor_a_plan_lets_a_call_past_its_budget(shop: Shop) -> None:

@@ -328,6 +328,7 @@ def test_a_rejection_needs_as_many_as_the_policy_wants_and_stops_no_question(ban
         ({"uses": 0}, "uses"),
         ({"uses": True}, "uses"),
         ({"until": "2w"}, "until"),
+        ({"when": "", "args": {"to": {1, 2}}}, "no arguments of a call"),
         ({"until": datetime(2026, 3, 9)}, "until"),
         ({"until": datetime(2026, 3, 1, tzinfo=UTC)}, "would have ended"),
         ({"when": "", "args": {"to": "mallory", "amount": 1.0}}, "denies this call .blocked."),
@@ -392,6 +393,14 @@ def test_an_ended_grant_is_erased_for_good_and_the_record_still_verifies(bank: B
     assert lines_of(words_of(bank.signoff.history(made)))
     assert bank.signoff.verify().broken == []
     assert asked(bank.play(pay(pin="424242")))
+
+
+def test_an_erased_ticket_grants_nothing(bank: Bank) -> None:
+    run = bank.play(pay())
+    bank.signoff.reject(run.tickets[0], by="ana", reason="x")
+    bank.signoff.erase(run.tickets[0], by="dpo", reason="asked for")
+    with pytest.raises(GrantRefused, match="has been erased"):
+        bank.signoff.grant(run.tickets[0], by="ana", reason="x", until="1d")
 
 
 def test_watch_tells_of_grants(bank: Bank) -> None:

@@ -71,8 +71,11 @@ def _compile(terms: Terms, effect: Effect) -> None:
         reads = pattern(terms.when).variables if terms.when else {"args"}
         if terms.total:
             amount(terms.total.sum)
+        digest("", terms.args or {})
     except BadExpression as error:
         raise GrantRefused(f"this is no expression for a grant: {error}") from error
+    except (TypeError, RecursionError) as error:
+        raise GrantRefused(f"these are no arguments of a call: {error}") from error
     if effect == "allow" and "args" not in reads:
         raise GrantRefused("the pattern would permit any arguments; let it say of args.NAME what they must be")
 
@@ -122,12 +125,23 @@ def erase(desk: Desk, grant_id: str, *, by: str, reason: str) -> Grant:
 
 
 def run_out(desk: Desk) -> None:
-    """Writes down which grants are over by now. Idempotent."""
+    """Writes down which grants are over by now. Idempotent.
+
+    A grant that cannot be read keeps no other from its end: LedgerCorrupt is raised after all of them.
+    """
+    damage: LedgerCorrupt | None = None
     query = GrantQuery(until_before=stamp(desk.clock()), limit=_PAGE)
     while rows := desk.ledger.grants(query):
         for row in rows:
-            _write(desk, row.id, lambda grant: law.run_out(grant, desk.clock()))
+            try:
+                _write(desk, row.id, lambda grant: law.run_out(grant, desk.clock()))
+            except UnknownGrant as error:
+                damage = damage or LedgerCorrupt(f"{error}, but it is listed")
+            except LedgerCorrupt as error:
+                damage = damage or error
         query = replace(query, after=rows[-1])
+    if damage:
+        raise damage
 
 
 def _write(desk: Desk, grant_id: str, step: Callable[[Grant], list[Draft]]) -> Grant:
@@ -309,7 +323,8 @@ def _granted(grant: Grant) -> Granted:
 def still_permits(desk: Desk, case: Case) -> dict[str, int] | None:
     """The number of the last entry of the grant on which a call rests; None if it permits the call no more.
 
-    A call was a use of it when it was opened. Until it starts the grant may have ended, or somebody may reject such calls.
+    A call was a use of it when it was opened. Until it starts the grant may have ended, or people may have come to reject such
+    calls; who did before was heard then.
     """
     granted = case.ruling.granted
     assert granted is not None, "only asked of a call that rests on a grant"
@@ -320,7 +335,8 @@ def still_permits(desk: Desk, case: Case) -> dict[str, int] | None:
     try:
         if any(
             other.effect == "reject"
-            and other.stands
+            and other.is_backed
+            and other.at >= case.opened_at
             and law.covers(other, action, lambda text, call: fits(text, call, now))
             for other, *_ in _about(desk, action).values()
         ):

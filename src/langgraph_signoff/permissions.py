@@ -85,6 +85,8 @@ class Permissions(Office):
     def _given_with(self, ticket_id: str, limits: Mapping[str, Any], effect: Effect, giver: Giver) -> Entry:
         """The first entry of a grant given with a ticket, not written yet."""
         case = self.desk.case(ticket_id)
+        if case.erased:
+            raise GrantRefused(f"what ticket {case.id[:12]} was about has been erased; name the tool and its arguments")
         scope = {key: case.opening[key] for key in ("tool", "kind", "agent", "requester")}
         exact = None if limits.get("when") else case.parsed
         terms = self._terms({**scope, "resource": case.action.get("resource"), "args": exact, **limits})

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from failures.world import SENT, World, human, swapped
-from langgraph_signoff import Grant, Policy, Signoff, Standing, Ticket
+from langgraph_signoff import Grant, LedgerCorrupt, Policy, Signoff, Standing, Ticket
 from langgraph_signoff.claims import Unpermitted
 from langgraph_signoff.granting import to_row
 from langgraph_signoff.law.grants import read
@@ -164,6 +164,25 @@ def test_what_is_revoked_or_rejected_between_the_use_and_the_start_asks(
     assert world.approve_all().status == "completed"
     assert world.effects == ["send bob 5.0"]
     assert world.signoff.verify().broken == []
+
+
+def test_a_rejection_that_does_not_bind_keeps_no_permitted_call_from_its_start(tmp_path: Path) -> None:
+    two = {"send": {"otherwise": {"then": "review", "rejections": 2}}}
+    with closing(Signoff(tmp_path / "s.db", policy=Policy(tools=two))) as signoff:
+        permit(signoff)
+        rejection = permit(signoff, effect="reject")
+        call = open_call(signoff, rejections=2)
+        late = open_call(signoff, rejections=2)
+        assert call.ruling.reason_code == GRANTED
+        assert signoff.claims.claim(call.id)[1]
+        permit(signoff, effect="reject")
+        assert not rejection.is_backed
+        assert signoff.claims.claim(late.id)[1]
+        permit(signoff, effect="reject", when="args.missing == 1")
+        third = open_call(signoff, rejections=2)
+        signoff.second(permit(signoff, effect="reject"), by="cem")
+        with pytest.raises(Unpermitted):
+            signoff.claims.claim(third.id)
 
 
 class Meddled(SqliteLedger):
@@ -345,6 +364,19 @@ def test_a_grant_that_cannot_be_read_lets_nothing_run(tmp_path: Path) -> None:
     assert tamper(path, f"UPDATE entries SET body = '{{}}' WHERE {GRANT_ENTRIES}")
     with closing(Signoff(path)) as signoff, pytest.raises(Exception, match="signoff verify"):
         open_call(signoff)
+
+
+def test_a_grant_that_is_damaged_keeps_no_other_from_its_end(tmp_path: Path) -> None:
+    path, clock = tmp_path / "s.db", Clock()
+    with closing(Signoff(path, clock=clock)) as signoff:
+        made = [permit(signoff), permit(signoff), permit(signoff)]
+    spoil = f"UPDATE entries SET body = '{{}}' WHERE stream = '{made[0].id}'"
+    assert tamper(path, spoil, f"DELETE FROM entries WHERE stream = '{made[1].id}'")
+    with closing(Signoff(path, clock=clock)) as signoff:
+        clock.advance(hours=2)
+        with pytest.raises(LedgerCorrupt):
+            signoff.expire()
+        assert signoff.history(made[2])[-1].kind == "ended"
 
 
 def test_a_check_beside_calls_that_use_a_grant_finds_nothing_broken(tmp_path: Path) -> None:
