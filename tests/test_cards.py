@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from langgraph_signoff import Requirements, Run, Signoff, Standing, Ticket
+from langgraph_signoff import Policy, Requirements, Run, Signoff, Standing, Ticket
 from langgraph_signoff.cards import ticket_html
-from support import open_ticket
+from langgraph_signoff.render import ticket_lines
+from langgraph_signoff.vocabulary import Escalation, Panel, Slot
+from support import Clock, open_ticket
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&lt;\x1b[31m\u202egpj"
 
@@ -67,6 +70,26 @@ def test_a_card_says_what_a_decision_needs(signoff: Signoff) -> None:
     ).text
     for words in ("pending", "test", "to", '"bob"', "amount", "5", "Pay him", "1 approval by anybody", "digest", "due"):
         assert words in text
+
+
+def test_a_card_tells_all_that_people_have_done_with_a_ticket(tmp_path: Path) -> None:
+    clock, people = Clock(), {"ana": {"groups": ["finance"]}, "bo": {}, "cem": {}}
+    with closing(Signoff(tmp_path / "people.db", policy=Policy(people=people), clock=clock)) as signoff:
+        panel = Panel(levels=(((Slot(who=("group:finance",)), Slot(who=("bo",))),),))
+        terms = {"approvals": 2, "panels": (panel,), "escalations": (Escalation(at=0.5, to=("cem",)),)}
+        ticket = open_ticket(signoff, checklist=("it fits",), templates={"known": "we know them"}, **terms)
+        signoff.take(ticket, by="ana")
+        signoff.request_info(ticket, "which one?", by="ana", of="bo")
+        signoff.give_info(ticket, "the first", by="bo")
+        signoff.approve(ticket, by="ana", checked={"it fits": "yes"})
+        clock.advance(hours=13)
+        signoff.expire()
+        signoff.take(ticket, by="cem")
+        shown = signoff.ticket(ticket.id)
+    card = Page(ticket_html(shown)).text
+    lines = dict(ticket_lines(shown))
+    for label in ("in hand", "asked", "escalated", "waits for", "decided", "checklist", "templates"):
+        assert lines[label] in card, label
 
 
 @pytest.mark.parametrize("standing", Standing)

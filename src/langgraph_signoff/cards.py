@@ -13,12 +13,17 @@ from langgraph_signoff.justification import to_markdown
 from langgraph_signoff.render import (
     SHORT_ID,
     answer_text,
+    checklist_text,
     decision_lines,
     difference_text,
+    due_text,
+    escalated_text,
     flag_text,
     follow_up_text,
     granted_text,
     headline,
+    in_hand_text,
+    inquiry_lines,
     is_question,
     is_report,
     needs_text,
@@ -29,8 +34,9 @@ from langgraph_signoff.render import (
     rollback_text,
     stands_text,
     steps_text,
-    time_text,
+    templates_text,
     use_lines,
+    waiting_text,
 )
 from langgraph_signoff.vocabulary import Json, Risk, Run, Standing, Ticket
 
@@ -135,6 +141,10 @@ def _facts(ticket: Ticket) -> list[tuple[str, str]]:
         ("plan", planned_text(ticket)),
         ("grant", granted_text(ticket)),
         ("needs", needs_text(ticket)),
+        ("in hand", in_hand_text(ticket)),
+        ("inquiries", "\n".join(inquiry_lines(ticket))),
+        ("escalated", escalated_text(ticket)),
+        ("waits for", waiting_text(ticket)),
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),
         ("undone", rollback_text(ticket)),
@@ -142,6 +152,8 @@ def _facts(ticket: Ticket) -> list[tuple[str, str]]:
         ("follow-up", follow_up_text(ticket.follow_up) if ticket.follow_up else ""),
         ("used", "\n".join(use_lines(ticket))),
         ("stands", stands_text(ticket)),
+        ("checklist", checklist_text(ticket)),
+        ("templates", templates_text(ticket)),
         ("options", ", ".join(ticket.options)),
     ]
     return [(name, text) for name, text in facts if text]
@@ -158,7 +170,8 @@ def _risk_chips(risk: Risk) -> Iterable[str]:
 
 
 def _due(ticket: Ticket) -> str:
-    return f"due {time_text(ticket.due_at)}" if ticket.due_at else ""
+    due = due_text(ticket)
+    return f"due {due}" if due else ""
 
 
 def _footer(ticket: Ticket) -> str:

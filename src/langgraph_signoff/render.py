@@ -78,8 +78,8 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("due", due_text(ticket)),
         ("in hand", in_hand_text(ticket)),
         ("asked", "\n".join(inquiry_lines(ticket))),
-        ("escalated", f"to {', '.join(ticket.escalated_to)}" if ticket.escalated_to else ""),
-        ("waits for", " and ".join(ticket.waits_for) if ticket.decisions else ""),
+        ("escalated", escalated_text(ticket)),
+        ("waits for", waiting_text(ticket)),
         ("decided", "\n".join(decision_lines(ticket))),
         ("outcome", outcome_text(ticket)),
         ("undone", rollback_text(ticket)),
@@ -89,11 +89,8 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("follow-up", follow_up_text(ticket.follow_up) if ticket.follow_up else ""),
         ("used", "\n".join(use_lines(ticket))),
         ("stands", stands_text(ticket)),
-        ("checklist", "\n".join(f"{n}. {item}" for n, item in enumerate(ticket.requirements.checklist, start=1))),
-        (
-            "templates",
-            "\n".join(f"{name}: {text}" for name, text in ticket.templates.items()) if ticket.options else "",
-        ),
+        ("checklist", checklist_text(ticket)),
+        ("templates", templates_text(ticket)),
         ("options", ", ".join(ticket.options)),
         ("digest", ticket.digest[:16] if ticket.options else ""),
     ]
@@ -237,9 +234,9 @@ def grant_call_text(grant: Grant) -> str:
 
 def grant_use_text(grant: Grant) -> str:
     """How much of a grant is used, of how much there is."""
-    of_uses = f" of {grant.uses}" if grant.uses else ""
+    uses = f"{grant.used} of {counted(grant.uses, 'time')}" if grant.uses else counted(grant.used, "time")
     spent = f", {plain(grant.spent)} of {plain(grant.total.limit)} by {grant.total.sum}" if grant.total else ""
-    return f"{grant.used}{of_uses} times{spent}"
+    return f"{uses}{spent}"
 
 
 def use_lines(ticket: Ticket) -> list[str]:
@@ -344,6 +341,27 @@ def in_hand_text(ticket: Ticket) -> str:
     parts = [f"assigned to {ticket.assignee}" if ticket.assignee else ""]
     parts += [f"taken by {ticket.taker} until {time_text(ticket.taken_until)}" if ticket.taker else ""]
     return ", ".join(filter(None, parts))
+
+
+def escalated_text(ticket: Ticket) -> str:
+    """Who may decide it too by now."""
+    return f"to {', '.join(ticket.escalated_to)}" if ticket.escalated_to else ""
+
+
+def waiting_text(ticket: Ticket) -> str:
+    """Whose approval is missing yet, once somebody has said something."""
+    return " and ".join(ticket.waits_for) if ticket.decisions else ""
+
+
+def checklist_text(ticket: Ticket) -> str:
+    """What an approval must answer, one numbered line an item."""
+    items = ticket.requirements.checklist if ticket.options else ()
+    return "\n".join(f"{n}. {item}" for n, item in enumerate(items, start=1))
+
+
+def templates_text(ticket: Ticket) -> str:
+    """The reasons at hand for who decides it, one line each."""
+    return "\n".join(f"{name}: {text}" for name, text in ticket.templates.items()) if ticket.options else ""
 
 
 def reviewers_text(reviewers: Sequence[Reviewer]) -> str:
