@@ -196,6 +196,24 @@ def deep_agents(outputs: list[Any]) -> None:
     assert said[3].startswith("the record is whole")
 
 
+def a_week_of_payments(outputs: list[Any]) -> None:
+    pages = [output.data.get("text/html", "") for output in outputs if output.output_type == "execute_result"]
+    said = "".join(output.text for output in outputs if output.output_type == "stream")
+    assert "ana asked eva: have both pallets arrived?" in pages[0]
+    assert "due 2026-03-18 15:00:00 UTC" in pages[1], "Tuesday is a holiday"
+    assert "expired" in pages[2]
+    assert "287.15 EUR paid to Night Power\n" in said
+    assert "[('To Mallory Ltd: Invoice 106 is not paid yet: we are looking at it.',)]" in said
+    assert "IncompleteDecision: the policy wants an answer with the approval to: the goods have arrived;" in said
+    assert "('1 by group:leads',)" in said
+    assert "assigned to ben\n['opened', 'assigned', 'reminded', 'escalated']\n" in said
+    assert "to group:leads" in pages[3]
+    assert "a second look is somebody else's" in said
+    assert "pay was not run: ben rejects such calls: we never ordered there." in said
+    assert "payments: 5 decided, half of them within 1:00:00, 1 expired; ana 2, ben 2, cem 1\n" in said
+    assert "7 invoices paid once each, none of Mallory Ltd\nthe record is whole" in said
+
+
 TELLS = {
     "01_first_approval": first_approval,
     "02_before_a_node": before_a_node,
@@ -208,4 +226,5 @@ TELLS = {
     "09_scenarios": scenarios,
     "10_the_outcome": the_outcome,
     "11_deep_agents": deep_agents,
+    "12_a_week_of_payments": a_week_of_payments,
 }
