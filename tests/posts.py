@@ -39,13 +39,15 @@ os._exit(0)
 """
 
 HOOKS = """
-import json, os, sys, threading
+import json, os, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 port, log, deaths = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 taken, lock = 0, threading.Lock()
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         global taken
+        if self.path == "/slow":
+            time.sleep(0.1)
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         with lock:
             taken += 1

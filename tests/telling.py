@@ -41,8 +41,7 @@ def ask(signoff: Signoff, args: dict[str, Any] | None = None, **more: Any) -> Ti
 
 def diary(folder: Path, name: str = "diary") -> dict[str, Any]:
     """A channel that writes each message as a line of a file."""
-    program = "import sys; open(sys.argv[1], 'a').write(' '.join(sys.stdin.read().split()) + '\\n')"
-    return {"command": ["python3", "-c", program, str(folder / name)]}
+    return {"command": ["sh", "-c", 'said=$(cat); printf "%s\\n" "$said" >> "$0"', str(folder / name)]}
 
 
 def told(folder: Path, name: str = "diary") -> list[dict[str, Any]]:

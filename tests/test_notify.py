@@ -305,7 +305,7 @@ def test_a_dead_channel_is_left_alone_after_three_messages_and_keeps_no_other_wa
 
 def test_a_message_that_its_channel_refuses_keeps_no_other_of_its_channel_waiting(path: Path, tmp_path: Path) -> None:
     program = "import json, sys; sys.exit('bo' == json.load(sys.stdin)['data']['person'])"
-    channels = {"page": {"command": ["python3", "-c", program], "to": "people"}}
+    channels = {"page": {"command": [sys.executable, "-c", program], "to": "people"}}
     with closing(Signoff(path, policy=policy("page", channels=channels))) as signoff:
         ask(signoff)
         done = signoff.deliver({})

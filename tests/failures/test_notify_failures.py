@@ -138,7 +138,7 @@ def test_channels_that_nobody_answers_neither_hold_a_run_nor_fail_it(path: Path,
 
 # Deliverers that die -------------------------------------------------------------------------------------------------------
 
-MOMENTS = [f"{when} {what}" for what in ("spread", "claim", "mark") for when in ("before", "after")]
+MOMENTS = ["after spread", "after claim", "before mark"]
 
 
 @pytest.mark.parametrize("death", MOMENTS)
@@ -148,7 +148,7 @@ def test_of_a_killed_deliverers_messages_only_that_which_it_was_sending_can_come
     rules = rules_in(tmp_path, to="people")
     with closing(Signoff(path, policy=rules)) as signoff:
         tickets = [ask(signoff) for _ in range(2)]
-        assert deliverer(path, rules, death, nth=2).wait() == -signal.SIGKILL
+        assert deliverer(path, rules, death, nth=2).wait(60) == -signal.SIGKILL
         assert signoff.deliver({}).problems == {}
         assert signoff.notices() == []
     got = Counter((one["data"]["ticket"], one["data"]["person"]) for one in told(tmp_path))
@@ -161,7 +161,7 @@ def test_racing_deliverers_send_each_message_once(path: Path, tmp_path: Path) ->
     with closing(Signoff(path, policy=rules)) as signoff:
         tickets = [ask(signoff) for _ in range(30)]
         racers = [deliverer(path, rules) for _ in range(2)]
-        assert [racer.wait() for racer in racers] == [0, 0]
+        assert [racer.wait(60) for racer in racers] == [0, 0]
         assert signoff.deliver({}).problems == {}
         assert signoff.notices() == []
         who = {notice.ticket for ticket in tickets for notice in signoff.notices(ticket)}
@@ -176,10 +176,10 @@ def test_a_deliverer_that_is_killed_again_and_again_loses_nothing(
     hooks.start()
     rules = rules_in(tmp_path)
     words = json.loads(rules.read_text())
-    words["channels"] = {"diary": {"webhook": f"http://127.0.0.1:{hooks.port}/", "secret": "${HOOK_SECRET}"}}
+    words["channels"] = {"diary": {"webhook": f"http://127.0.0.1:{hooks.port}/slow", "secret": "${HOOK_SECRET}"}}
     rules.write_text(json.dumps(words))
     with closing(Signoff(path, policy=rules)) as signoff:
-        tickets = [ask(signoff) for _ in range(60)]
+        tickets = [ask(signoff) for _ in range(20)]
         kills = 0
         while signoff.notices() and kills < 3:
             before = len(hooks.taken)
@@ -187,13 +187,13 @@ def test_a_deliverer_that_is_killed_again_and_again_loses_nothing(
             until(lambda before=before, process=process: len(hooks.taken) > before or process.poll() is not None)
             time.sleep(rng.random() * 0.02)
             process.kill()
-            kills += process.wait() == -signal.SIGKILL
+            kills += process.wait(60) == -signal.SIGKILL
         signoff.deliver({"HOOK_SECRET": SECRET})
         assert signoff.notices() == []
     assert kills, "it was never killed"
     got = Counter(hook["data"]["ticket"] for hook in hooks.hooks)
     assert set(got) == {ticket.id for ticket in tickets}
-    assert sum(got.values()) <= 60 + kills
+    assert sum(got.values()) <= 20 + kills
 
 
 HOLDER = """
@@ -220,7 +220,7 @@ def test_what_a_sleeping_process_is_about_to_send_nobody_else_sends_before_it_is
             os.kill(process.pid, signal.SIGSTOP)
             assert signoff.deliver({}).sent == 0
             process.kill()
-            process.wait()
+            process.wait(60)
             assert signoff.deliver({}).sent == 1
     assert heard(tmp_path) == ["opened"]
 
@@ -241,7 +241,7 @@ def test_a_silent_deliverer_on_another_host_is_waited_for_until_its_time_is_over
 def waiting(folder: Path) -> dict[str, Any]:
     """A channel that takes a message as soon as there is a file `go`, and writes it down."""
     program = "import os, sys, time\nwhile not os.path.exists('go'): time.sleep(0.02)\nopen('slow', 'a').write('x')"
-    return {"command": ["sh", "-c", f'touch {folder}/begun; cd {folder}; exec python3 -c "{program}"']}
+    return {"command": ["sh", "-c", f'touch {folder}/begun; cd {folder}; exec {sys.executable} -c "{program}"']}
 
 
 def test_a_channel_that_takes_for_ever_holds_no_other_and_is_not_asked_twice(path: Path, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_deliverer_that_is_told_to_end_finishes_the_message_that_it_is_at(path
             until((tmp_path / "begun").exists)
             process.send_signal(signal.SIGTERM)
             (tmp_path / "go").touch()
-            assert process.wait() == 0
+            assert process.wait(60) == 0
         assert signoff.notices() == []
     assert (tmp_path / "slow").read_text() == "x"
 

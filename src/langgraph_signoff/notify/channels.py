@@ -51,7 +51,7 @@ def filled(text: str, environment: Mapping[str, str]) -> str:
 
     def value(name: str) -> str:
         if environment.get(name):
-            return environment[name]
+            return environment[name].strip()
         file = environment.get(f"{name}_FILE")
         if not file:
             raise Unusable(f"it needs {name}: set it in the environment, or {name}_FILE to a file that holds it")

@@ -24,7 +24,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 10.0, 3600.0  # seconds between two tries
 LONG_ENOUGH = timedelta(days=3)  # after it nobody tries any more
 _HOLD = timedelta(minutes=15)  # how long a deliverer on another host may be silent; longer than any message takes
 _MOST_FAILURES = 3  # messages in a row that a channel may refuse: one of them may be the message's fault
-_A_MESSAGE = 2.0  # seconds that one may take which is under way when the delivery ends
 
 
 def pause(tries: int, draw: float) -> timedelta:
@@ -120,20 +119,22 @@ class Round:
 
     def wait(self) -> None:
         """Waits for its end, as long as it moves. Raises what it has raised."""
-        # Not `join`: a Ctrl-C in the middle of it has Python 3.11 take the thread for ended.
-        while not self._done.wait(0.2):
-            if time.monotonic() - self._moved > self._patience:
-                self.problem = (
-                    f"it has been at one message for {self._patience:.0f}s; the others have gone on without it"
-                )
-                return
-        if self._error:
+        if not self._ends():
+            self.problem = f"it has been at one message for {self._patience:.0f}s; the others have gone on without it"
+        elif self._error:
             raise self._error
 
     def stop(self) -> None:
-        """Has it end after the message that it is at, and waits a little for that."""
+        """Has it end after the message that it is at, and waits for that."""
         self._stopped = True
-        self._done.wait(_A_MESSAGE)
+        self._ends()
+
+    def _ends(self) -> bool:
+        # Not `join`: a Ctrl-C in the middle of it has Python 3.11 take the thread for ended.
+        while not self._done.wait(0.2):
+            if time.monotonic() - self._moved > self._patience:
+                return False
+        return True
 
     def _run(self, environment: Mapping[str, str]) -> None:
         try:
