@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langgraph_signoff import law
@@ -17,6 +17,7 @@ from langgraph_signoff.law import Say
 from langgraph_signoff.law import grants as grant_law
 from langgraph_signoff.law.grants import GRANT, LONGEST, LONGEST_AT_HIGH_STAKES, Giver
 from langgraph_signoff.ledger import Draft, Entry, link
+from langgraph_signoff.panels import fewest
 from langgraph_signoff.policy.expressions import BadExpression
 from langgraph_signoff.policy.patterns import Doubt, amount, amount_of, fits, pattern
 from langgraph_signoff.records import to_draft
@@ -85,6 +86,7 @@ class Story:
 # What it is about ---------------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=50)
 @given(args, args)
 def test_exact_arguments_cover_themselves_only(mine: dict[str, Any], its: dict[str, Any]) -> None:
     action = opening(its).action
@@ -220,11 +222,19 @@ needs = st.builds(
     approvals=st.integers(1, 3),
     rejections=st.integers(1, 2),
     reviewers=st.sampled_from([(), (("group:finance",),), (("ana", "eda"),)]),
-    panels=st.just(()) | panels.map(lambda panel: (panel,)),
+)
+with_panels = st.tuples(needs, panels).map(
+    # As a policy writes them: as many people as there are places.
+    lambda pair: pair[0].model_copy(update={"panels": (pair[1],), "approvals": fewest(pair[1])})
 )
 
 
-@given(needs, some_names, st.sampled_from([None, *sorted(PEOPLE)]), st.sampled_from([Verdict.APPROVE, Verdict.REJECT]))
+@given(
+    needs | with_panels,
+    some_names,
+    st.sampled_from([None, *sorted(PEOPLE)]),
+    st.sampled_from([Verdict.APPROVE, Verdict.REJECT]),
+)
 def test_a_grant_binds_just_where_its_givers_would_have_decided_the_call_themselves(
     requirements: Requirements, givers: list[str], requester: str | None, verdict: Verdict
 ) -> None:
@@ -351,6 +361,7 @@ def test_what_is_no_plain_amount_is_doubted(value: Any) -> None:
         amount_of("args.amount", opening({}).action, NOW)
 
 
+@settings(max_examples=40)
 @given(args)
 def test_a_pattern_fits_or_doubts_whatever_comes(its: dict[str, Any]) -> None:
     try:

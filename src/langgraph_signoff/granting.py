@@ -329,7 +329,7 @@ def still_permits(desk: Desk, case: Case) -> dict[str, int] | None:
     granted = case.ruling.granted
     assert granted is not None, "only asked of a call that rests on a grant"
     found = read(desk, [granted.grant]).get(granted.grant)
-    if found is None or found[0].ended or case.erased or not desk.ledger.is_used(granted.grant, case.id):
+    if found is None or found[0].ended or not desk.ledger.is_used(granted.grant, case.id):
         return None
     action, now = case.to_action().model_copy(update={"parsed": case.parsed}), desk.clock()
     try:
