@@ -83,6 +83,7 @@ def test_answers_given_elsewhere_count_too(signoff: Signoff) -> None:
 
 def test_who_is_too_fast_is_asked_once_more_and_then_counts(signoff: Signoff) -> None:
     ticket = open_ticket(signoff, read_for=MINUTE)
+    assert "read for 1m" in str(ticket)
     with pytest.raises(TooFast, match="read for 1m"):
         signoff.approve(ticket, by="ana", read_for=MINUTE / 2)
     assert kinds(signoff, ticket) == ["opened", "hurried"]

@@ -195,6 +195,7 @@ def test_the_backup_decides_from_its_moment_on_and_the_ticket_says_so(signoff: S
     with pytest.raises(NotAllowedToDecide):
         signoff.approve(ticket, by="cem")
     clock.advance(minutes=1)
+    assert "if late  group:leads from 2026-03-02 11:30:00 UTC on; dora from" in str(ticket)
     assert signoff.ticket(ticket.id).escalated_to == ("group:leads",)
     assert "escalated  to group:leads" in str(signoff.ticket(ticket.id))
     assert signoff.approve(ticket, by="cem").standing is Standing.APPROVED

@@ -76,6 +76,7 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("grant", granted_text(ticket)),
         ("needs", needs_text(ticket)),
         ("due", due_text(ticket)),
+        ("if late", late_text(ticket)),
         ("in hand", in_hand_text(ticket)),
         ("asked", "\n".join(inquiry_lines(ticket))),
         ("escalated", escalated_text(ticket)),
@@ -274,6 +275,7 @@ def needs_text(ticket: Ticket) -> str:
     by = f" by {_reviewers(needs)}" if needs.reviewers or not needs.panels else ""
     parts = [said + by + "".join(f": {panel_text(panel)}" for panel in needs.panels if not is_one_answer)]
     parts += [f"not the {part.replace('_', ' ')}" for part in needs.barred]
+    parts += [f"read for {format_duration(needs.read_for)}"] if needs.read_for and not is_doubt else []
     parts += ["with a reason"] if needs.reason == "required" else []
     parts += [] if is_doubt or is_asked else [f"to be used within {format_duration(needs.use_within)}"]
     return ", ".join(parts)
@@ -334,6 +336,17 @@ def due_text(ticket: Ticket) -> str:
     business = ticket.requirements.business if ticket.standing is Standing.PENDING else ""
     within = "by the end of the working day" if business == "end_of_day" else f"within {business} of business time"
     return time_text(ticket.due_at) + (f", {within}" if business else "")
+
+
+def late_text(ticket: Ticket) -> str:
+    """What comes if nobody decides: who may too from when on, and what is called at the end."""
+    needs = ticket.requirements
+    if ticket.standing is not Standing.PENDING or ticket.due_at is None:
+        return ""
+    span = ticket.due_at - ticket.opened_at
+    parts = [f"{', '.join(s.to)} from {time_text(ticket.opened_at + s.at * span)} on" for s in needs.escalations]
+    parts += [f"{needs.on_timeout.tool} is called instead" if needs.on_timeout != "deny" else ""]
+    return "; ".join(filter(None, parts))
 
 
 def in_hand_text(ticket: Ticket) -> str:
