@@ -429,6 +429,10 @@ def test_an_allowed_call_is_recorded_only_when_the_rule_says_so() -> None:
 def test_the_stored_document_reads_back_to_the_same_version(send: Policy) -> None:
     assert Policy.parse(send.document).version == send.version
     assert Policy.parse(send.document).document == send.document
+    assert Policy.restore(send.document).document == send.document
+    for broken in ("", "[]", '{"version": 1', '{"version": 1, "tools": {"a": "maybe"}}'):
+        with pytest.raises(PolicyError):
+            Policy.restore(broken)
 
 
 def test_the_same_meaning_has_the_same_version(send: Policy) -> None:

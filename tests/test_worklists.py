@@ -9,13 +9,19 @@ from contextlib import closing
 from datetime import timedelta
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cli_support import Desk
-from langgraph_signoff import NotAllowedToDecide, Policy, Query, Signoff, Standing, Ticket
-from langgraph_signoff.vocabulary import Escalation, Panel, Slot
+from langgraph_signoff import IncompleteDecision, NotAllowedToDecide, Policy, Query, Signoff, Standing, Ticket, law
+from langgraph_signoff.law.silence import widened
+from langgraph_signoff.records import asks, to_row
+from langgraph_signoff.vocabulary import Escalation, Panel, Requirements, Slot
 from support import NOW, Clock, as_of_version, holder, open_audit, open_ticket
+from test_law import Story
 
 PEOPLE = {"ana": {"groups": ["finance"]}, "bo": {"groups": ["finance"]}, "cem": {"groups": ["leads"]}, "eda": {}}
 POLICY = Policy(people=PEOPLE, tools={"send": "review"})
@@ -127,10 +133,32 @@ def test_mine_is_narrowed_by_queue_thread_and_tool(signoff: Signoff) -> None:
     assert ids(signoff.mine(by="ana")) == [one.id, other.id]
 
 
+who = st.sampled_from(["ana", "cem", "group:finance", "group:leads"])
+clauses = st.lists(st.lists(who, min_size=1, max_size=2).map(tuple), max_size=2).map(tuple)
+slots = st.builds(Slot, who=st.lists(who, min_size=1, max_size=2).map(tuple))
+panels = st.lists(slots.map(lambda slot: Panel(levels=(((slot,),),))), max_size=2).map(tuple)
+steps = st.lists(
+    st.builds(Escalation, at=st.just(0.5), to=st.lists(who, min_size=1, max_size=2).map(tuple)), max_size=2
+)
+
+
+@given(clauses, panels, steps.map(tuple), st.integers(0, 2), st.sampled_from(sorted(PEOPLE)))
+def test_the_row_names_those_whom_the_law_would_hear(
+    reviewers: Any, panels: Any, escalations: Any, level: int, name: str
+) -> None:
+    needs = Requirements(reviewers=reviewers, panels=panels, escalations=escalations)
+    case = Story.of(people=None, reviewers=reviewers, panels=panels, escalations=escalations).case
+    case.level = level
+    voice = law.voice_of(name, POLICY.people)
+    assert asks(to_row(case).asked, voice) is not bool(law.lacks(widened(needs, level), voice))
+
+
 def test_whom_the_policy_does_not_know_is_told_so(signoff: Signoff) -> None:
     open_ticket(signoff)
     with pytest.raises(NotAllowedToDecide, match="does not know 'zoe'; it knows ana, bo, cem, eda"):
         signoff.mine(by="zoe")
+    with pytest.raises(IncompleteDecision, match="give by="):
+        signoff.mine(by=" ")
 
 
 def test_without_a_policy_in_force_each_ticket_is_judged_by_its_own(tmp_path: Path) -> None:
@@ -204,6 +232,15 @@ def test_what_somebody_has_in_hand_for_long_is_stuck_until_it_is_theirs_no_more(
     assert stuck(signoff) == {taken.id: "in_hand"}
     clock.advance(hours=1)
     assert stuck(signoff) == {assigned.id: "in_hand"}
+
+
+def test_a_reminder_of_the_clock_moves_nothing(signoff: Signoff, clock: Clock) -> None:
+    ticket = open_ticket(signoff, owner="eda", reminders=(0.1, 0.2, 0.3))
+    signoff.assign(ticket, to="ana", by="eda")
+    clock.advance(hours=4, minutes=50)
+    signoff.expire()
+    [found] = signoff.stuck(after="4h")
+    assert (found.why, found.since) == ("in_hand", NOW)
 
 
 def test_what_is_in_doubt_is_stuck_at_once_and_until_somebody_settles_it(signoff: Signoff, clock: Clock) -> None:
@@ -312,7 +349,7 @@ def lived(signoff: Signoff, clock: Clock) -> None:
         panel = Panel(levels=(((Slot(who=("group:finance",), approvals=2),),),))
         needs = {"panels": (panel,)} if number % 3 == 0 else {"reviewers": FINANCE} if number % 3 == 1 else {}
         steps = (Escalation(at=0.01, to=("group:leads", "eda")), Escalation(at=0.9, to=("cem",)))
-        needs |= {"escalations": steps[: number % 4]}
+        needs |= {"escalations": steps[: number % 4], "reminders": (0.02,)}
         ticket = make(signoff, approvals=2, owner="eda", **needs)
         for deed in chance.choices(deeds[: 6 if number % 2 else 9], k=chance.randrange(6)):
             clock.advance(seconds=1)

@@ -66,8 +66,8 @@ class Row:
     next adds anything to it.
 
     `told`: whether what came of it has been said where somebody waits for it. `audited`: of an audit, the policy's entry.
-    `asked`: whom the policy asks for a word on it, as JSON; empty for anybody. `in_hand`: who has it. `idle_since`: when something
-    last happened to what is in hand, or approved and unused. `word_at`: when somebody last gave their word, or silence ended it.
+    `asked`: whom the policy asks for a word on it, as JSON; empty for anybody. `in_hand`: who has it. `idle_since`: when anybody
+    last moved what is in hand, or approved and unused. `word_at`: when somebody last gave their word, or silence ended it.
     """
 
     id: str

@@ -83,5 +83,5 @@ class Office:
     def _policy_of(self, version: str) -> Policy:
         if version not in self._recorded:
             document = self.ledger.policy(version)
-            self._recorded[version] = Policy.parse(document) if document else self.policy
+            self._recorded[version] = Policy.restore(document) if document else self.policy
         return self._recorded[version]

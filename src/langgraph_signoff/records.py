@@ -118,6 +118,8 @@ def asks(asked: str, voice: Voice) -> bool:
     if not asked:
         return True
     named = json.loads(asked)
-    if any(voice.fits(names) for names in named.pop("to")):
+    if any(voice.fits(names) for names in named["to"]):
         return True
-    return not law.lacks(Requirements.model_validate(named), voice)
+    levels = (level for panel in named["panels"] for level in panel["levels"])
+    seats = [name for level in levels for slots in level for slot in slots for name in slot["who"]]
+    return all(voice.fits(clause) for clause in [*named["reviewers"], *([seats] if seats else [])])

@@ -110,8 +110,9 @@ class Simulations(Office):
 
     def _own_policy(self, case: Case) -> Policy | None:
         version = case.ruling.policy_version
+        is_known = version in self._recorded or self.ledger.policy(version) is not None
         try:
-            return self._policy_of(version) if self.ledger.policy(version) else None
+            return self._policy_of(version) if is_known else None
         except PolicyError:
             return None
 

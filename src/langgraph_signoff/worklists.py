@@ -10,7 +10,7 @@ from itertools import islice
 
 from langgraph_signoff import law
 from langgraph_signoff.durations import parse_duration
-from langgraph_signoff.errors import NotAllowedToDecide
+from langgraph_signoff.errors import IncompleteDecision, NotAllowedToDecide
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Query, Row, moment, stamp
 from langgraph_signoff.office import Office
@@ -22,7 +22,7 @@ from langgraph_signoff.vocabulary import Standing, Stuck, Ticket
 LONG = timedelta(hours=1)
 """How long nothing happens to what is stuck, if nobody says otherwise."""
 
-_MOST_UNWRITTEN = 1000
+_MOST_UNWRITTEN = 200
 
 _WAITS = (Standing.PENDING, Standing.IN_DOUBT)
 _TIMED = (Standing.PENDING, Standing.APPROVED, Standing.IN_DOUBT, Standing.UNDER_AUDIT)
@@ -47,18 +47,19 @@ class Worklists(Office):
         """What waits for the word of `by`, most urgent first: what they may decide, have taken, or were assigned.
 
         The same of those for whom they stand in now. What they have approved already, and waits for others, is not theirs; what has just come to them by an escalation is, also
-        before `expire` writes that down, as long as no more than a thousand tickets wait for it to do so. With `audits` what has run and waits for a look.
+        before `expire` writes that down, as long as no more than 200 tickets wait for it to do so. With `audits` what has run and waits for a look.
         Raises NotAllowedToDecide if the policy in force does not know them.
         """
         now = self.desk.clock()
         names = (by.strip(), *self.desk.absences().deputies(now).get(by.strip(), ()))
+        if not names[0]:
+            raise IncompleteDecision("say whose tickets they are: give by=")
         voices = self._voices(names)
         query = Query(queue=queue, thread_id=thread_id, tool=tool, ended_by=stamp(now))
-        ranges = [
-            self._rows(each)
-            for standing in ((Standing.UNDER_AUDIT,) if audits else _WAITS)
-            for each in self._ranges(replace(query, standings=(standing,)), names, voices)
-        ]
+        asked = [text for text in self.ledger.asked() if any(asks(text, voice) for voice in voices)]
+        each = [replace(query, in_hand=name) for name in names] + [replace(query, asked=text) for text in asked]
+        standings = (Standing.UNDER_AUDIT,) if audits else _WAITS
+        ranges = [self._rows(replace(one, standings=(standing,))) for standing in standings for one in each]
         rows = heapq.merge(*ranges, sorted(self._unwritten(query, audits=audits), key=_urgency), key=_urgency)
         return list(islice(self._awaiting(rows, names), limit))
 
@@ -98,20 +99,19 @@ class Worklists(Office):
             known = [self.policy.people]
         return [law.voice_of(by, people) for people in known for by in names if people is None or by in people]
 
-    def _ranges(self, query: Query, names: Sequence[str], voices: Sequence[Voice]) -> Iterator[Query]:
-        """What these people have in hand, and what asks for such as they are: each is one range of an index."""
-        yield from (replace(query, in_hand=name) for name in names)
-        for asked in self.ledger.asked(query.standings[0]):
-            if any(asks(asked, voice) for voice in voices):
-                yield replace(query, asked=asked)
-
     def _unwritten(self, query: Query, *, audits: bool) -> list[Row]:
         """What may have come to others, though nobody has written it down yet; whoever runs the clock leaves few of them."""
-        standings = (Standing.UNDER_AUDIT,) if audits else (Standing.PENDING,)
+        wanted = Standing.UNDER_AUDIT if audits else Standing.PENDING
         now = stamp(self.desk.clock())
-        return self.ledger.find(
-            replace(query, standings=standings, next_before=now, due_after=now, limit=_MOST_UNWRITTEN)
-        )
+        due = self.ledger.find(Query(next_before=now, limit=_MOST_UNWRITTEN))
+        narrow = {"queue": query.queue, "thread_id": query.thread_id, "tool": query.tool}
+        return [
+            row
+            for row in due
+            if row.standing == wanted
+            and (row.due_at or "") > now
+            and all(value in (None, getattr(row, name)) for name, value in narrow.items())
+        ]
 
     def _rows(self, query: Query) -> Iterator[Row]:
         while page := self.ledger.find(query):

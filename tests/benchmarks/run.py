@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import audits
 import cycle
 import doors
+import people
 import rulings
 import starts
 import supervision
@@ -25,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, fewer tickets")
     parser.add_argument(
-        "names", nargs="*", help="cycle, audits, doors, rulings, page, decisions, memory, supervision, starts"
+        "names", nargs="*", help="cycle, audits, doors, rulings, page, decisions, people, memory, supervision, starts"
     )
     options = parser.parse_args()
     part = 10 if options.quick else 1
@@ -38,6 +39,7 @@ def main() -> None:
             "rulings": lambda: rulings.figures(rounds=500 // part),
             "page": lambda: tickets.page_figures(folder, rounds=200 // part, many=1_000_000 // part),
             "decisions": lambda: tickets.decision_figures(folder, rounds=1_000 // part),
+            "people": lambda: people.figures(folder, rounds=max(3, 30 // part), many=1_000_000 // part),
             "memory": lambda: tickets.memory_figures(folder, count=100_000 // part),
             "supervision": lambda: supervision.figures(folder),
             "starts": lambda: starts.figures(folder, rounds=max(3, 15 // part)),

@@ -64,6 +64,7 @@ class Case:
     standing: Standing
     seq: int
     at: datetime
+    moved_at: datetime
     generation: int
     ruling: Ruling
     requirements: Requirements
@@ -214,9 +215,9 @@ class Case:
 
     @property
     def idle_since(self) -> datetime | None:
-        """When something last happened to what somebody has in hand, or has approved and nothing has used; else None."""
+        """When anybody last moved what somebody has in hand, or has approved and nothing has used; else None."""
         is_unused = self.standing is Standing.APPROVED and self.ruling.mode == "review"
-        return self.at if is_unused or self.in_hand else None
+        return self.moved_at if is_unused or self.in_hand else None
 
     @property
     def about(self) -> str:

@@ -61,6 +61,7 @@ def advance(case: Case, entries: Sequence[Entry]) -> None:
     """
     for entry in entries:
         case.seq, case.at = entry.seq, moment(entry.at)
+        case.moved_at = case.moved_at if entry.kind in _BY_THE_CLOCK else case.at
         case.erased = case.erased or entry.erased
         if not case.standing.is_final or entry.kind in _AFTER_THE_END or case.ruling.only_records:
             _STEPS[entry.kind](case, entry)
@@ -103,6 +104,7 @@ def _opened(entry: Entry) -> Case:
         standing=standing,
         seq=entry.seq,
         at=at,
+        moved_at=at,
         generation=1,
         ruling=ruling,
         requirements=ruling.requirements,
@@ -345,6 +347,8 @@ def _followed(case: Case, entry: Entry) -> None:
     told = {"did": "alert", **entry.body, "why": entry.contents.get("reason", "")}
     case.follow_up = FollowUp(about=case.id, **told)
 
+
+_BY_THE_CLOCK = ("reminded", "escalated")
 
 _AFTER_THE_END = frozenset(
     {"decided", "erased", "rolled_back", "executed", "failed", "alerted", "followed_up", "used", "ended"}

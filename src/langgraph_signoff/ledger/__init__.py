@@ -134,8 +134,8 @@ class Ledger(Protocol):
     def find(self, query: Query) -> list[Row]:
         """The rows that a query describes."""
 
-    def asked(self, standing: str) -> list[str]:
-        """Whom the tickets that stand so ask for a word: each `asked` of their rows once."""
+    def asked(self) -> list[str]:
+        """Whom the tickets that wait ask for a word: each `asked` of their rows once."""
 
     def loads(self) -> dict[str, int]:
         """How many tickets that wait for a person each has in hand."""

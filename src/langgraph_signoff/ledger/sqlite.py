@@ -206,9 +206,9 @@ class SqliteLedger:
         """At most two ticket ids that begin with `prefix`."""
         return [row[0] for row in self._read(FIND_IDS, (prefix, prefix + "\x7f"))]
 
-    def asked(self, standing: str) -> list[str]:
-        """Whom the tickets that stand so ask for a word."""
-        return [row[0] for row in self._read(overview.READ_ASKED.format(standing=repr(str(standing))), ())]
+    def asked(self) -> list[str]:
+        """Whom the tickets that wait ask for a word."""
+        return [row[0] for row in self._read(overview.READ_ASKED, ())]
 
     def queues(self) -> list[str]:
         """Every queue that a ticket is in, or was."""

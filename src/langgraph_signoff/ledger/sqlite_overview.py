@@ -9,13 +9,17 @@ Read = Callable[[str, tuple[object, ...]], list[tuple[Any, ...]]]
 
 _PAGE = 10_000
 
+_WAIT = "(standing = 'pending' OR standing = 'in_doubt' OR standing = 'under_audit')"  # as the index by `asked` has it
+
 # From each to the next: the index is asked once for every different value, not once for every row.
-READ_ASKED = """
+READ_ASKED = f"""
     WITH RECURSIVE each (asked) AS (
-        SELECT min(asked) FROM standings WHERE standing = {standing}
+        SELECT (SELECT asked FROM standings INDEXED BY standings_by_asked WHERE {_WAIT} ORDER BY asked LIMIT 1)
         UNION ALL
-        SELECT (SELECT min(asked) FROM standings WHERE standing = {standing} AND asked > each.asked) FROM each
-        WHERE each.asked IS NOT NULL
+        SELECT (
+            SELECT asked FROM standings INDEXED BY standings_by_asked WHERE {_WAIT} AND asked > each.asked
+            ORDER BY asked LIMIT 1
+        ) FROM each WHERE each.asked IS NOT NULL
     )
     SELECT asked FROM each WHERE asked IS NOT NULL
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -45,12 +46,10 @@ class _Checker:
         self._source, self._document = source, document
         # A section that was cut for its shape cannot say which names are unknown.
         self._broken = {mistake.where.split(".")[0] for mistake in source.mistakes}
-        people = document.people or {}
-        self._groups = {
-            group: {name for name in people if group in people[name].groups}
-            for each in people.values()
-            for group in each.groups
-        }
+        self._groups = defaultdict[str, set[str]](set)
+        for name, person in (document.people or {}).items():
+            for group in person.groups:
+                self._groups[group].add(name)
         self.expressions: dict[Path, Expression] = {}
 
     def check(self) -> None:

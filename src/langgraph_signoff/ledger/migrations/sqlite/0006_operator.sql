@@ -43,7 +43,9 @@ UPDATE standings SET in_hand = '' WHERE in_hand <> '' AND EXISTS (
     SELECT kind FROM entries given WHERE given.stream = id AND given.kind IN ('assigned', 'put_back') ORDER BY seq DESC LIMIT 1
 ), '') <> 'assigned';
 
-UPDATE standings SET idle_since = (SELECT max(at) FROM entries WHERE stream = id)
+UPDATE standings SET idle_since = (
+    SELECT max(at) FROM entries WHERE stream = id AND kind NOT IN ('reminded', 'escalated')
+)
 WHERE in_hand <> '' OR standing = 'approved' AND reviewed = 1;
 
 -- One index for what stands so, whatever it is, in place of one for each standing.
