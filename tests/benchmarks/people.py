@@ -68,7 +68,7 @@ class Filled:
             "list --mine": lambda: signoff.mine(by=ME),
             "list --overdue": lambda: signoff.overdue(),
             "list --stuck": lambda: signoff.stuck(),
-            "show": lambda: signoff.ticket(some[:12]),
+            "show": lambda: signoff.ticket(some[:31]),
             "who": lambda: signoff.who(some),
             "why": lambda: signoff.why(some),
             "take": lambda: signoff.take(some, by="p00001"),
