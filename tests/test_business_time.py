@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -109,7 +110,8 @@ def worked(at: Hours, start: datetime, end: datetime) -> timedelta:
 def test_so_many_hours_are_worked_in_between(at: Hours, quarters: int, count: int) -> None:
     start = datetime(2026, 2, 1, tzinfo=UTC) + quarters * timedelta(minutes=15)
     end = at.after(start, BusinessSpan.parse(f"{count}h"))
-    assert worked(at, start, end) == timedelta(hours=count)
+    assert worked(at, start, end) == at.worked(start, end) == timedelta(hours=count)
+    assert worked(at, start - timedelta(days=3), end) == at.worked(start - timedelta(days=3), end)
 
 
 @given(places, starts, spans)
@@ -224,6 +226,49 @@ def test_hours_that_nobody_can_keep_are_a_load_error(old: str, new: str, problem
 def test_a_rule_that_counts_business_time_needs_the_hours_of_its_queue() -> None:
     with pytest.raises(PolicyError, match=r"tools\.send\.otherwise\.window: counts business time"):
         Policy(tools={"send": {"otherwise": {"then": "review", "window": {"business": "4h"}}}})
+
+
+NUDGED = OFFICE.replace("{business: 1d}", "{business: 1d}\n    remind: [0.25, 0.5]\n    escalate: 0.75").replace(
+    "{business: 4h}}}", "{business: 4h}, remind: [0.9]}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("tool", "now", "moments"),
+    [
+        ("send", "2026-11-27 15:00", ["Fri 17:00", "Mon 11:00", "Mon 13:00", "Mon 15:00"]),  # over a weekend
+        ("send", "2026-11-23 10:30", ["Mon 12:30", "Mon 14:30", "Mon 16:30", "Wed 10:30"]),  # Tuesday is a day off
+        ("send", "2026-11-28 22:00", ["Mon 11:00", "Mon 13:00", "Mon 15:00", "Tue 09:00"]),  # from a Saturday night
+        ("wire", "2026-11-27 16:00", ["Mon 11:00", "Mon 11:36", "Mon 12:00"]),
+        ("post", "2026-11-27 16:00", ["Fri 17:00", "Fri 18:00", "Fri 19:00", "Fri 20:00"]),  # on the wall clock
+    ],
+)
+def test_people_are_reminded_and_others_asked_while_they_are_at_work(
+    tmp_path: Path, tool: str, now: str, moments: list[str]
+) -> None:
+    begun = datetime.fromisoformat(now).replace(tzinfo=BERLIN).astimezone(UTC)
+    clock, policy = Clock(begun), Policy.parse(NUDGED)
+    with closing(Signoff(tmp_path / "s.db", policy=policy, clock=clock)) as signoff:
+        action = opening(tool=tool).action
+        opened = Opening("a" * 32, action, policy.rule(action, now=clock.now))
+        signoff.desk.open([opened], policy=(policy.version, policy.document))
+        seen = []
+        while (seconds := signoff.seconds_to_next_moment()) < math.inf:
+            clock.advance(seconds=seconds)
+            signoff.expire()
+            seen.append(clock.now.astimezone(BERLIN).strftime("%a %H:%M"))
+    assert seen == moments
+
+
+def test_an_edit_moves_no_reminder() -> None:
+    policy, action = Policy.parse(NUDGED), opening(tool="send").action
+    first, later = (policy.rule(action, now=MONDAY + timedelta(hours=h)).requirements for h in (0, 5))
+    assert first.clock_shares != later.clock_shares
+    assert (stricter(first, later).clock_shares, stricter(first, later).escalations) == (
+        first.clock_shares,
+        first.escalations,
+    )
+    assert stricter(first, Requirements(window=timedelta(hours=1))).clock_shares == ()
 
 
 def test_more_time_is_business_time_too_and_ends_on_the_second(tmp_path: Path) -> None:

@@ -145,6 +145,16 @@ def test_what_nobody_decides_is_not_paid_and_one_letter_says_so(office: Office) 
     assert office.letters == [("To Globex: Invoice 7 is not paid yet: we are looking at it.",)]
 
 
+def test_nobody_is_reminded_on_the_holiday(office: Office) -> None:
+    office.clock.advance(hours=6)
+    [ticket] = office.comes_in(7, "300.00").tickets
+    for _ in range(2 * 24):
+        office.clock.advance(hours=1)
+        office.signoff.expire()
+    moments = [(entry.kind, entry.at[8:16]) for entry in office.signoff.history(ticket)[1:]]
+    assert moments == [("reminded", "16T17:00"), ("escalated", "18T10:00"), ("expired", "18T11:00")]
+
+
 def test_the_program_asks_and_goes_on_when_it_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -81,6 +81,15 @@ class Hours:
             left -= rest
             day = self._working(day + timedelta(days=1))
 
+    def worked(self, start: datetime, end: datetime) -> timedelta:
+        """How much of the time from `start` to `end` these people work."""
+        day, total = self._working(start.astimezone(self.zone).date()), timedelta(0)
+        while self._open(day)[0] < end:
+            opens, closes = self._open(day)
+            total += max(timedelta(0), min(closes, end) - max(opens, start))
+            day = self._working(day + timedelta(days=1))
+        return total
+
     def _at_work(self, start: datetime) -> datetime:
         day = start.astimezone(self.zone).date()
         working = self._working(day)

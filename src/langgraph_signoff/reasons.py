@@ -125,6 +125,6 @@ def differing(was: Ruling, now: Ruling) -> tuple[str, ...]:
     """What a decision needs otherwise, by the names of `Requirements`."""
     one, other = was.requirements, now.requirements
     # A window in business time comes to another span each time.
-    spans = {"window"} if one.business and one.business == other.business else set()
+    spans = {"window", "clock_shares"} if one.business and one.business == other.business else set()
     names = (name for name in Requirements.model_fields if name not in spans)
     return tuple(name for name in names if getattr(one, name) != getattr(other, name))

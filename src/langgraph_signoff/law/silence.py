@@ -53,11 +53,15 @@ def _moments(case: Case) -> Iterator[tuple[datetime, Draft]]:
 
 
 def _before_the_end(case: Case) -> Iterator[tuple[datetime, Draft]]:
-    span, needs = case.due_at - case.opened_at, case.requirements
+    needs = case.requirements
+    span, on_clock = case.due_at - case.opened_at, dict(needs.clock_shares)
     for number, share in enumerate(needs.reminders[case.reminded :], start=case.reminded + 1):
-        yield case.opened_at + share * span, Draft("reminded", {"number": number})
+        yield case.opened_at + on_clock.get(share, share) * span, Draft("reminded", {"number": number})
     for number, step in enumerate(needs.escalations[case.level :], start=case.level + 1):
-        yield case.opened_at + step.at * span, Draft("escalated", {"level": number, "to": list(step.to)})
+        yield (
+            case.opened_at + on_clock.get(step.at, step.at) * span,
+            Draft("escalated", {"level": number, "to": list(step.to)}),
+        )
 
 
 def _end(case: Case) -> Draft:

@@ -20,6 +20,8 @@ def stricter(old: Requirements, new: Requirements) -> Requirements:
             "barred": tuple(dict.fromkeys(old.barred + new.barred)),
             "window": min(old.window, new.window),
             "business": (old if old.window < new.window else new).business,
+            # An edit gives no more time, so that the old ones are still those of the time since it was opened.
+            "clock_shares": (old if old.business == new.business or old.window < new.window else new).clock_shares,
             "reminders": new.reminders or old.reminders,
             # Whoever may decide in one of them after a while need not in the other.
             "escalations": new.escalations if new.escalations == old.escalations else (),

@@ -166,7 +166,19 @@ class Policy:
             return ruling
         # It is kept in whole seconds: what ends at five would end just before.
         window = timedelta(seconds=math.ceil((self.due(needs, now) - now).total_seconds()))
-        return ruling.model_copy(update={"requirements": needs.model_copy(update={"window": window})})
+        timed = {"window": window, "clock_shares": self._clock_shares(needs, now, window)}
+        return ruling.model_copy(update={"requirements": needs.model_copy(update=timed)})
+
+    def _clock_shares(self, needs: Requirements, now: datetime, window: timedelta) -> tuple[tuple[float, float], ...]:
+        # Nobody is reminded, and nothing escalates, while those who could decide in time are at home.
+        shares, hours = {*needs.reminders, *(step.at for step in needs.escalations)}, self._hours.get(needs.queue)
+        if not shares or hours is None:
+            return ()
+        from langgraph_signoff.business import BusinessSpan
+
+        work = hours.worked(now, now + window)
+        moments = {share: hours.after(now, BusinessSpan(0, share * work)) for share in sorted(shares)}
+        return tuple((share, (moment - now) / window) for share, moment in moments.items())
 
     def due(self, requirements: Requirements, start: datetime) -> datetime:
         """When a window of theirs is over that begins at `start`, in the hours of their queue if it counts business time."""

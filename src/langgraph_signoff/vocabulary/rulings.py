@@ -79,6 +79,9 @@ class Requirements(Word):
         default=(), description="Shares of the window after which people are reminded."
     )
     escalations: tuple[Escalation, ...] = ()
+    clock_shares: tuple[tuple[float, float], ...] = Field(
+        default=(), description="Of a window in business time: to which share of it on the clock each such share comes."
+    )
     on_timeout: Literal["deny"] | Fallback = Field(
         default="deny", description="What silence means: no; or no, and this is called instead."
     )
