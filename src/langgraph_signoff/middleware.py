@@ -122,21 +122,26 @@ class SignoffMiddleware(AgentMiddleware[Any, Any, Any], Gating):
         return Passage(scene, (), partial(index_of, message), is_shared=True)  # any of the other middlewares may ask
 
 
+_NOTHING = (None, None)
+
+
 class _Gates:
     """The gated tools of an agent, each made once."""
 
     def __init__(self, heart: Heart, trusted: Collection[str]) -> None:
         self._heart, self._trusted = heart, trusted
-        self._made: dict[int, GatedTool] = {}
+        self._made: dict[int, tuple[BaseTool, GatedTool]] = {}
 
     def tool(self, tool: BaseTool) -> GatedTool:
         """The gate around a tool."""
-        made = self._made.get(id(tool))
-        if made is None or not made.guards(tool):
+        known, made = self._made.get(id(tool), _NOTHING)
+        # Of one that is gone another may have the id.
+        if made is None or known is not tool:
             self._check(tool)
             if len(self._made) >= _MOST_TOOLS:
                 self._made.pop(next(iter(self._made)), None)
-            made = self._made[id(tool)] = GatedTool.around(tool, self._heart)
+            made = GatedTool.around(tool, self._heart)
+            self._made[id(tool)] = tool, made
         return made
 
     def request(self, request: ToolCallRequest) -> ToolCallRequest:

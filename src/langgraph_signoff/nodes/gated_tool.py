@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -62,14 +62,20 @@ class Passage:
 PASSAGE: ContextVar[Passage | None] = ContextVar("signoff_passage", default=None)
 
 
+class _Guard(NamedTuple):
+    """What a gated tool is made of. It is asked for once a call: pydantic looks for each private attribute in Python."""
+
+    tool: BaseTool
+    heart: Heart
+    schema: ToolSchema
+
+
 class GatedTool(BaseTool):
     """A tool behind the gate. To models and to ToolNode it looks like the tool it guards."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    _inner: BaseTool = PrivateAttr()
-    _heart: Heart = PrivateAttr()
-    _schema: ToolSchema = PrivateAttr()
+    _guard: _Guard = PrivateAttr()
 
     @classmethod
     def around(cls, inner: BaseTool, heart: Heart) -> GatedTool:
@@ -78,44 +84,41 @@ class GatedTool(BaseTool):
             return inner
         fields = {name: getattr(inner, name) for name in _SHOWN_FIELDS if hasattr(inner, name)}
         gated = cls(**fields)
-        gated._inner, gated._heart, gated._schema = inner, heart, ToolSchema(inner)
+        gated._guard = _Guard(inner, heart, ToolSchema(inner))
         return gated
-
-    def guards(self, tool: BaseTool) -> bool:
-        """Whether this is the gate around that tool, or that tool is this gate."""
-        return self._inner is tool or self is tool
 
     @property
     def schema_of_call(self) -> ToolSchema:
         """How the guarded tool parses its arguments."""
-        return self._schema
+        return self._guard.schema
 
     @property
     def func(self) -> Callable[..., Any] | None:
         """The guarded tool's function, which ToolNode reads to learn what to inject."""
-        return getattr(self._inner, "func", None)
+        return getattr(self._guard.tool, "func", None)
 
     @property
     def coroutine(self) -> Callable[..., Any] | None:
         """The guarded tool's coroutine function."""
-        return getattr(self._inner, "coroutine", None)
+        return getattr(self._guard.tool, "coroutine", None)
 
     def get_input_schema(self, config: RunnableConfig | None = None) -> Any:
         """The guarded tool's own."""
-        return self._inner.get_input_schema(config)
+        return self._guard.tool.get_input_schema(config)
 
     @property
     def tool_call_schema(self) -> Any:
         """The guarded tool's own."""
-        return self._inner.tool_call_schema
+        return self._guard.tool.tool_call_schema
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Runs the tool if the record permits it. Raises UngatedCall outside of a gated node."""
         try:
-            found = self._find(input)
+            guard = self._guard
+            found = self._find(guard.schema, input)
             if isinstance(found, ToolMessage):
                 return found
-            return drive(self._heart.perform(found, _ToolDoor(self, found, input, config, kwargs)))
+            return drive(guard.heart.perform(found, _ToolDoor(guard, found, input, config, kwargs)))
         except (ActionRefused, UngatedCall):
             raise
         except SignoffError as error:
@@ -123,13 +126,14 @@ class GatedTool(BaseTool):
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """The same. A tool without an async form runs in a thread that records its outcome even if nobody waits for it."""
-        if not _is_async(self._inner):
+        if not _is_async(self._guard.tool):
             return await asyncio.to_thread(self.invoke, input, config, **kwargs)
         try:
-            found = self._find(input)
+            guard = self._guard
+            found = self._find(guard.schema, input)
             if isinstance(found, ToolMessage):
                 return found
-            return await adrive(self._heart.perform(found, _ToolDoor(self, found, input, config, kwargs)))
+            return await adrive(guard.heart.perform(found, _ToolDoor(guard, found, input, config, kwargs)))
         except (ActionRefused, UngatedCall):
             raise
         except SignoffError as error:
@@ -138,21 +142,21 @@ class GatedTool(BaseTool):
     def _run(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  # BaseTool's signature
         raise UngatedCall(_UNGATED.format(self.name))
 
-    def _find(self, proposed: Any) -> Call | ToolMessage:
+    def _find(self, schema: ToolSchema, proposed: Any) -> Call | ToolMessage:
         passage = PASSAGE.get()
         if passage is None or not (isinstance(proposed, dict) and proposed.get("type") == "tool_call"):
             raise UngatedCall(_UNGATED.format(self.name))
         try:
-            return passage.find(proposed, self.name, self._schema)
+            return passage.find(proposed, self.name, schema)
         except (ValidationError, ValidationErrorV1) as error:
             return self._refused_by_schema(error, proposed)
         except Refused as error:
-            args = self._schema.proposed(proposed["args"])
+            args = schema.proposed(proposed["args"])
             text = TOOL_INVOCATION_ERROR_TEMPLATE.format(tool_name=self.name, tool_kwargs=args, error=error)
             return _error_message(text, self.name, proposed["id"])
 
     def _refused_by_schema(self, error: ValidationError | ValidationErrorV1, proposed: dict[str, Any]) -> ToolMessage:
-        handler = self._inner.handle_validation_error
+        handler = self._guard.tool.handle_validation_error
         if not handler:
             raise error
         if isinstance(handler, str):
@@ -164,28 +168,28 @@ class GatedTool(BaseTool):
 
 def ungated(tool: BaseTool) -> BaseTool:
     """The tool behind a gate; a tool without one is itself."""
-    return tool._inner if isinstance(tool, GatedTool) else tool
+    return tool._guard.tool if isinstance(tool, GatedTool) else tool
 
 
 class _ToolDoor:
     """What the heart needs to know of one tool call."""
 
     def __init__(
-        self, tool: GatedTool, call: Call, input: dict[str, Any], config: RunnableConfig | None, more: dict[str, Any]
+        self, guard: _Guard, call: Call, input: dict[str, Any], config: RunnableConfig | None, more: dict[str, Any]
     ) -> None:
-        self._tool, self._call, self._input, self._config, self._more = tool, call, input, config, more
-        self.name, self.call_id = tool.name, input["id"] or ""
+        self._guard, self._call, self._input, self._config, self._more = guard, call, input, config, more
+        self.name, self.call_id = call.action.tool, input["id"] or ""
         self.note: Mapping[str, str] = {}
 
     def parse(self, args: dict[str, Any]) -> dict[str, Any]:
-        return self._tool._schema.parse(args)
+        return self._guard.schema.parse(args)
 
     def fit(self, case: Case) -> dict[str, Any] | None:
-        return self._tool._schema.fit(case.args, case.parsed)
+        return self._guard.schema.fit(case.args, case.parsed)
 
     def work(self, args: dict[str, Any] | None, about: CurrentAction | None) -> Work:
-        inner, config, more = self._tool._inner, self._config, self._more
-        schema, action = self._tool._schema, self._call.action
+        inner, config, more = self._guard.tool, self._config, self._more
+        schema, action = self._guard.schema, self._call.action
         if args is None and schema.is_dynamic:
             args = schema.frozen(action.args, action.parsed)
         given = self._input if args is None else {**self._input, "args": self._as_given(args)}
@@ -221,7 +225,7 @@ class _ToolDoor:
         return ToolMessage(text, name=self.name, tool_call_id=self.call_id, status=status)
 
     def _answer(self, answer: Json) -> tuple[str, bool]:
-        form = self._tool.schema_of_call.form
+        form = self._guard.schema.form
         assert form is not None, "only the call of a question gets an answer"
         try:
             return form.text(answer), True
@@ -236,7 +240,7 @@ class _ToolDoor:
 
     def _as_given(self, args: dict[str, Any]) -> dict[str, Any]:
         # Injected values come back, and so does what a wrapper gave in another form than JSON.
-        schema, given = self._tool._schema, self._input["args"]
+        schema, given = self._guard.schema, self._input["args"]
         kept = {key for key in args if key in given and schema.same({key: args[key]}, {key: as_json(given[key])})}
         return {**args, **{key: value for key, value in given.items() if key in kept | schema.injected}}
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -131,23 +130,22 @@ class Work:
 
     def run(self) -> Any:
         """Runs it, with `current_action()` set."""
-        with self._begun():
+        with self:
             return self._do()
 
     async def arun(self) -> Any:
         """Runs its async form, with `current_action()` set."""
-        with self._begun():
+        with self:
             return await self._ado()
 
-    @contextmanager
-    def _begun(self) -> Iterator[None]:
-        current, place = self._current.set(self._about), WORKPLACE.set(workplace())
+    def __enter__(self) -> None:
+        self._tokens = self._current.set(self._about), WORKPLACE.set(workplace())
         self.started = True
-        try:
-            yield
-        finally:
-            WORKPLACE.reset(place)
-            self._current.reset(current)
+
+    def __exit__(self, *error: object) -> None:
+        current, place = self._tokens
+        WORKPLACE.reset(place)
+        self._current.reset(current)
 
 
 def at_once(function: Callable[[], Any]) -> Any:
