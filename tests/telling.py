@@ -19,7 +19,7 @@ PEOPLE = {
     "eda": {"address": "eda@example.org"},
 }
 
-ALL = ["opened", "revised", "assigned", "reminded", "escalated", "decided", "expired"]
+ALL = ["opened", "revised", "assigned", "reminded", "escalated", "info_requested", "info_given", "decided", "expired"]
 ALL += ["lapsed", "withdrawn", "executed", "failed", "in_doubt"]
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph_signoff import Answer, DecisionRefused, LinkRefused, Signoff, Ticket, Verdict
+from langgraph_signoff import Answer, DecisionRefused, LinkRefused, Signoff, Ticket, TooFast, Verdict
 from langgraph_signoff.errors import IncompleteDecision
 from langgraph_signoff.ledger import Draft
 from langgraph_signoff.links import Signer
@@ -93,6 +93,34 @@ def test_a_decision_that_the_law_refuses_leaves_the_link_as_it_was(path: Path, t
         with pytest.raises(IncompleteDecision):
             signoff.decide_by_link(token, Verdict.APPROVE)
         assert signoff.decide_by_link(token, Verdict.APPROVE, reason="fine").standing == "approved"
+
+
+def test_a_link_takes_what_the_policy_asks_of_an_approval_and_one_that_was_too_fast_once_more(
+    path: Path, tmp_path: Path, clock: Clock
+) -> None:
+    given = rules(tmp_path, queue={"checklist": ["is it theirs?"], "read_for": "1m"})
+    with closing(Signoff(path, policy=given, clock=clock)) as signoff:
+        [token] = tokens(signoff, tmp_path, ask(signoff))
+        with pytest.raises(IncompleteDecision, match="is it theirs"):
+            signoff.decide_by_link(token, "approve")
+        answers = {"is it theirs?": "yes"}
+        with pytest.raises(TooFast):
+            signoff.decide_by_link(token, "approve", checked=answers, read_for=timedelta(seconds=5))
+        assert signoff.decide_by_link(token, "approve", checked=answers).standing == "approved"
+        [other] = tokens(signoff, tmp_path, ask(signoff))
+        slow = timedelta(minutes=1)
+        assert signoff.decide_by_link(other, "approve", checked=answers, read_for=slow).standing == "approved"
+
+
+def test_a_link_answers_a_question(signoff: Signoff, tmp_path: Path) -> None:
+    asked = {"kind": "question", "tool": "ask", "answer_schema": {"type": "string", "enum": ["yes", "no"]}}
+    ticket = ask(signoff, {"question": "may we?"}, **asked)
+    assert tokens(signoff, tmp_path, ticket) == []  # of another queue, of which nobody hears
+    quiet = rules(tmp_path, notify=["diary"])
+    with closing(Signoff(signoff.ledger.path, policy=quiet)) as heard:  # type: ignore[attr-defined]  # SQLite's
+        ticket = ask(heard, {"question": "may we?"}, **asked)
+        [token] = tokens(heard, tmp_path, ticket)
+        assert heard.decide_by_link(token, "answer", value="yes").answer == "yes"
 
 
 def test_what_decides_nothing_is_refused_by_its_name(signoff: Signoff, tmp_path: Path) -> None:

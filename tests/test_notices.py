@@ -146,6 +146,16 @@ def test_a_ticket_of_which_nobody_hears_costs_no_statement_more(path: Path, cloc
         assert [statement for statement in said if "outbox" in statement] == []
 
 
+def test_who_is_asked_about_a_ticket_is_told_and_who_asked_hears_the_answer(path: Path, clock: Clock) -> None:
+    with closing(signoff_of(path, policy("log", channels=ONE), clock)) as signoff:
+        ticket = ask(signoff)
+        signoff.request_info(ticket, by="ana", of="cem", text="is it theirs?")
+        assert told(signoff, ticket) == ["cem", "eda"]
+        signoff.give_info(ticket, by="cem", text="it is")
+        assert told(signoff, ticket) == ["ana", "eda"]
+        assert owed(signoff, ticket) == ["log:opened", "log:info_requested", "log:info_given"]
+
+
 def test_the_stricter_of_two_rulings_tells_the_channels_of_both() -> None:
     one, other = (
         policy({"channel": name, "on": on}, channels={name: ONE["log"]}).rule(opening().action, now=NOW).requirements

@@ -140,13 +140,11 @@ class Decisions(Permissions, Handling):
         steps = {reply.ticket_id: self._step(reply, by, voice) for reply in replies}
         if len(steps) < len(replies):
             raise IncompleteDecision("one ticket is named twice")
-        if any(is_deeper([reply.args, reply.value], _DEEPEST) for reply in replies):
-            raise IncompleteDecision(f"it is nested more than {_DEEPEST} levels deep")
         try:
             return [to_ticket(case) for case in self._heard_together(steps, voice)]
         except TooFast:
             self._note_haste(
-                {r.ticket_id: _said(r, by) for r in replies if r.says in (Verdict.APPROVE, Verdict.CONFIRM)}
+                {r.ticket_id: said(r, by) for r in replies if r.says in (Verdict.APPROVE, Verdict.CONFIRM)}
             )
             raise
 
@@ -215,6 +213,8 @@ class Decisions(Permissions, Handling):
 
     def _step(self, reply: Reply, by: str, voice: Voice) -> Step:
         says = reply.says
+        if is_deeper([reply.args, reply.value], _DEEPEST):
+            raise IncompleteDecision(f"it is nested more than {_DEEPEST} levels deep")
         if isinstance(says, Answer):
             settles = Say(Verdict.COMMENT, by, "", reply.reason)
             return voice.step(settles, lambda case, said: law.settle(case, says, said, self._people(case), reply.value))
@@ -236,7 +236,7 @@ class Decisions(Permissions, Handling):
                 return law.comment(case, say, self._people(case))
             return law.decide(case, say, self._people(case))
 
-        return voice.step(_said(reply, by), step)
+        return voice.step(said(reply, by), step)
 
     def _heard_together(self, steps: Mapping[str, Step], voice: Voice) -> list[Case]:
         policies = self._policy_in_force()
@@ -275,7 +275,8 @@ class Decisions(Permissions, Handling):
                 self.desk.write(ticket_id, step)
 
 
-def _said(reply: Reply, by: str) -> Say:
+def said(reply: Reply, by: str) -> Say:
+    """A reply as the law hears it, without what its ticket showed."""
     heard = Say(Verdict(reply.says), by, reply.digest, reply.reason, "", reply.generation)
     return replace(heard, checked=reply.checked, read_for=reply.read_for)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from langgraph_signoff import law
-from langgraph_signoff.decisions import Decisions
-from langgraph_signoff.errors import IncompleteDecision, LinkRefused
+from langgraph_signoff.decisions import Decisions, said
+from langgraph_signoff.errors import IncompleteDecision, LinkRefused, TooFast
 from langgraph_signoff.law import Case
 from langgraph_signoff.ledger import Draft, Notice, stamp
 from langgraph_signoff.links import Link, Signer
@@ -62,24 +63,32 @@ class Telling(Decisions):
         reason: str = "",
         args: dict[str, Json] | None = None,
         value: Json = None,
+        checked: Mapping[str, str] | None = None,
+        read_for: timedelta | None = None,
     ) -> Ticket:
         """Decides as the person whom a link was sent to, on exactly what it showed them, and uses the link up with it.
 
-        `says`, `reason`, `args` and `value` are those of a `Reply`. A decision that the law refuses leaves the link as it was.
-        Raises LinkRefused, or the DecisionRefused that says why not.
+        `says` and what follows it are those of a `Reply`. A decision that the law refuses leaves the link as it was. Raises
+        LinkRefused, or the DecisionRefused that says why not.
         """
         link = self._link(token)
         if says not in _SAYS:
             raise IncompleteDecision(f"{says!r} decides nothing; say {', '.join(_SAYS)}")
-        given = {"value": value} if says in (Verdict.ANSWER, *Answer) else {}
+        words = {"says": says, "reason": reason, "args": args, "checked": dict(checked or {}), "read_for": read_for}
+        words |= {"value": value} if says in (Verdict.ANSWER, *Answer) else {}
+        try:
+            return self._decided_by(link, words)
+        except TooFast:
+            hasty = _reply(self.desk.case(link.ticket_id), words)
+            self._note_haste({link.ticket_id: said(hasty, link.person)})
+            raise
 
+    def _decided_by(self, link: Link, words: Mapping[str, Json]) -> Ticket:
         voice = self._voice()
 
         def step(case: Case) -> list[Draft]:
             self._check(link, case)
-            about = {"ticket_id": case.id, "digest": case.digest, "generation": case.generation}
-            reply = Reply.model_validate({**about, "says": says, "reason": reason, "args": args, **given})
-            first, *others = self._step(reply, link.person, voice)(case)
+            first, *others = self._step(_reply(case, words), link.person, voice)(case)
             # In the entry itself: whoever comes second finds it, in whichever process.
             return [replace(first, body={**first.body, "link": link.name}), *others]
 
@@ -112,3 +121,8 @@ class Telling(Decisions):
         from langgraph_signoff.notify import Notifier
 
         return Notifier(self.desk, self.policy, self._signer)
+
+
+def _reply(case: Case, words: Mapping[str, Json]) -> Reply:
+    shown = {"ticket_id": case.id, "digest": case.digest, "generation": case.generation}
+    return Reply.model_validate({**shown, **words})

@@ -11,13 +11,15 @@ from langgraph_signoff.law.eligibility import People, cannot, is_one_of
 from langgraph_signoff.law.verdicts import Say
 from langgraph_signoff.vocabulary import Event, Standing, Verdict
 
-ASKS: tuple[Event, ...] = ("opened", "revised", "reminded", "escalated", "in_doubt")
+ASKS: tuple[Event, ...] = ("opened", "revised", "reminded", "escalated", "info_given", "in_doubt")
 """The events that ask somebody to decide, or to say what happened."""
 
 _ALIKE: tuple[Event, ...] = (
     "assigned",
     "reminded",
     "escalated",
+    "info_requested",
+    "info_given",
     "expired",
     "lapsed",
     "withdrawn",
@@ -81,6 +83,10 @@ def audience(case: Case, news: tuple[str, Entry], people: People, deputies: Depu
     owner, known, (event, entry) = case.requirements.owner, people or {}, news
     if event == "assigned":
         asked = [entry.body["to"]]
+    elif event == "info_requested":
+        asked = [entry.body["of"]]
+    elif event == "info_given":
+        asked = [each.by for each in case.inquiries if each.number in entry.body["of"]]
     elif event == "escalated":
         asked = [by for by in sorted(known) if is_one_of(by, entry.body["to"], people)]
     else:

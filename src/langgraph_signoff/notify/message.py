@@ -22,6 +22,8 @@ _TITLES = {
     "assigned": "assigned",
     "reminded": "still waits for a decision",
     "escalated": "escalated, decision wanted",
+    "info_requested": "a reviewer asks",
+    "info_given": "answered, decision wanted",
     "decided": "decided",
     "expired": "expired, nobody decided",
     "lapsed": "approved and not used in time",

@@ -15,6 +15,8 @@ Event = Literal[
     "assigned",
     "reminded",
     "escalated",
+    "info_requested",
+    "info_given",
     "decided",
     "expired",
     "lapsed",
@@ -23,7 +25,7 @@ Event = Literal[
     "failed",
     "in_doubt",
 ]
-"""What can be told of a ticket: that it waits, waits changed, is somebody's, is due soon, is the backup's too, was decided, ended by
+"""What can be told of a ticket: that it waits, waits changed, is somebody's, is due soon, is the backup's too, was asked about and answered, was decided, ended by
 silence, ran out unused, was abandoned, ran, failed, or that nobody knows whether it ran."""
 
 EVENTS: tuple[Event, ...] = get_args(Event)
@@ -34,6 +36,8 @@ USUAL: tuple[Event, ...] = (
     "assigned",
     "reminded",
     "escalated",
+    "info_requested",
+    "info_given",
     "expired",
     "lapsed",
     "failed",
