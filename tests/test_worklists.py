@@ -386,19 +386,26 @@ def test_a_ledger_from_before_is_taken_on_as_if_it_had_always_been_so(tmp_path: 
 def test_every_page_has_what_a_sort_of_all_rows_would_give(signoff: Signoff, clock: Clock) -> None:
     lived(signoff, clock)
     for number in range(30):
-        open_ticket(signoff, priority=number % 4, window=timedelta(hours=1 + number % 3), queue=f"q{number % 2}")
+        where = {"queue": f"q{number % 2}", "thread_id": f"t{number % 2}", "tool": f"tool{number % 2}"}
+        open_ticket(signoff, priority=number % 4, window=timedelta(hours=1 + number % 3), **where)
     clock.advance(hours=2)
     now = clock().isoformat(timespec="microseconds").replace("+00:00", "Z")
     rows = sorted(signoff.ledger.all_rows(), key=lambda row: (-row.priority, row.due_at or "", row.id))
-    for standings, queue, due in itertools.product(
-        [(), ("pending",), ("pending", "in_doubt", "approved")], [None, "q1"], [None, now]
+    narrow = [{}, {"queue": "q1"}, {"thread_id": "t1"}, {"tool": "tool1"}, {"queue": "q1", "tool": "tool1"}]
+    for standings, where, due in itertools.product(
+        [(), ("pending",), ("pending", "in_doubt", "approved")], narrow, [None, now]
     ):
-        query = Query(standings, queue=queue, due_after=due, limit=7)
-        found = list(signoff._rows(query))
-        assert found == [
+        query = Query(standings, due_after=due, limit=7, **where)  # type: ignore[arg-type]  # texts only
+        assert list(signoff._rows(query)) == [
             row
             for row in rows
             if (not standings or row.standing in standings)
-            and queue in (None, row.queue)
+            and all(getattr(row, name) == value for name, value in where.items())
             and (due is None or (row.due_at or "") > due)
         ]
+    for column, order in (("due_before", "due_at"), ("next_before", "next_at"), ("idle_before", "idle_since")):
+        timed = sorted(
+            (row for row in rows if (getattr(row, order) or "~") <= now), key=lambda row: (getattr(row, order), row.id)
+        )
+        assert timed
+        assert list(signoff._rows(Query(limit=7, **{column: now}))) == timed  # type: ignore[arg-type]  # one of the three

@@ -111,8 +111,8 @@ def _doubt(ruling: Ruling, rule: str) -> str:
     if ruling.rule == rule or ruling.reason_code in _NOT_BY_RULE:
         return ""
     return (
-        f"tried again, its rules come to {rule}: something else has ruled it too (an advisor, an edit, its graph), or what they "
-        "count is not on record"
+        f"tried again, its rules come to {rule}: something else has ruled it too (an advisor, an edit, its graph, the steps of a plan), or what "
+        "they count is not on record"
     )
 
 
