@@ -582,3 +582,21 @@ def test_nothing_but_an_audit_stands_as_one(signoff: Signoff, audit: Ticket) -> 
     open_ticket(signoff)
     rows = list(signoff.ledger.all_rows())
     assert {row.id for row in rows if row.standing in AUDITS} == {row.id for row in rows if row.audited} == {audit.id}
+
+
+def test_the_audit_of_a_planned_call_is_no_use_of_the_plan(tmp_path: Path) -> None:
+    def send(to: str) -> str:
+        """Sends."""
+        return f"sent to {to}"
+
+    tools = {"send": {"risk": {"reversible": True}, "otherwise": "audit"}, "propose_plan": "review"}
+    steps = {"steps": [{"tool": "send", "args": {"to": "bob"}}]}
+    with closing(Signoff(tmp_path / "s.db", policy=Policy(tools=tools))) as signoff:
+        script = [[("propose_plan", steps)], [("send", {"to": "bob"})], "ok"]
+        with agent(signoff, [send, signoff.plan([send])], script) as graph:
+            run = signoff.run(graph, {"messages": [("user", "go")]}, thread_id="t")
+            signoff.approve(run.tickets[0], by="ana")
+            assert signoff.resume(graph, thread_id="t").status == "completed"
+        [audit] = signoff.audits()
+        assert (audit.planned, audit.approved_by) == (None, ())
+        assert signoff.verify().broken == []

@@ -242,6 +242,20 @@ def test_a_guarded_node_may_be_granted_too_and_is_no_tool_of_that_name(tmp_path:
         release.close()
 
 
+def test_a_share_of_what_is_permitted_gets_a_second_look_by_somebody_else(bank: Bank) -> None:
+    seconded = POLICY.replace(
+        "    redact: [args.pin]\n", "    redact: [args.pin]\n    otherwise: {then: review, second_look: 1.0}\n"
+    )
+    bank.grant()
+    assert bank.play(pay(), policy=seconded).status == "completed"
+    [look] = bank.signoff.audits()
+    assert (look.reason_code, look.granted) == ("second_look", None)
+    with pytest.raises(NotAllowedToDecide):
+        bank.signoff.confirm(look, by="ana")
+    assert bank.signoff.confirm(look, by="cem").standing is Standing.CONFIRMED
+    assert bank.signoff.verify().broken == []
+
+
 # With a decision ----------------------------------------------------------------------------------------------------------
 
 

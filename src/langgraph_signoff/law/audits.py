@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from langgraph_signoff.entries import Draft, Entry, link, moment
 from langgraph_signoff.law.case import Case
@@ -81,8 +81,10 @@ def noted(drafts: Sequence[Draft], choice: Choice) -> list[Draft]:
 
 def opened(case: Case, ran: Entry, choice: Choice) -> Entry:
     """The first entry of the audit of a case: what ran, what came of it, and why somebody is to look at it."""
-    is_second = case.ruling.mode == "review"
-    about_choice = {"reason_code": "second_look" if is_second else choice.why, "detail": choice.words}
+    is_second = case.ruling.mode == "review" or case.ruling.rests_on_grant
+    # What let the action run says nothing of the look at it.
+    about_choice: dict[str, Any] = {"planned": None, "granted": None, "charges": (), "detail": choice.words}
+    about_choice["reason_code"] = "second_look" if is_second else choice.why
     ruling = case.ruling.model_copy(update=about_choice | ({"requirements": _of_one(case)} if is_second else {}))
     shared = {key: case.opening[key] for key in ("thread_id", "tool", "graph", "agent", "requester")}
     outcome = outcome_words(ran)

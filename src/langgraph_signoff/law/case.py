@@ -133,14 +133,16 @@ class Case:
     @property
     def look(self) -> Audit | None:
         """How it is chosen to be looked at once it has run, if it may be."""
-        if self.ruling.mode == "allow":
+        if self.ruling.mode == "allow" and not self.ruling.rests_on_grant:
             return self.ruling.audit
-        share = self.requirements.second_look if self.ruling.mode == "review" else 0.0
+        share = self.requirements.second_look if self.ruling.mode != "deny" else 0.0
         return Audit(sample=share, new_until=0) if share else None
 
     @property
     def hands(self) -> tuple[str, ...]:
         """Who has approved it as it runs: in whose name, and who spoke for them."""
+        if self.ruling.granted and self.ruling.rests_on_grant:
+            return self.ruling.granted.by
         words = (self.latest()[name] for name in self.approvers if self.ruling.mode == "review")
         return tuple(dict.fromkeys(name for word in words for name in (word.principal, word.by)))
 
