@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from langgraph_signoff import Policy, PolicyError, Reply, Signoff, Standing, Tic
 from langgraph_signoff.errors import IncompleteDecision, NotAllowedToDecide, TicketClosed, TooFast
 from langgraph_signoff.law import audit_id, stricter
 from langgraph_signoff.ledger import Draft
+from langgraph_signoff.records import Opening
 from langgraph_signoff.vocabulary import Requirements
-from support import Clock, open_ticket
+from support import Clock, open_ticket, opening
 from test_policy import ruled
 
 PEOPLE: dict[str, Any] = {name: {} for name in ("ana", "bo", "cem")}
@@ -172,6 +173,35 @@ def test_a_deputy_who_approved_looks_at_it_no_more_nor_does_who_was_away(signoff
         with pytest.raises(NotAllowedToDecide):
             signoff.confirm(audit, by=by)
     assert signoff.confirm(audit, by="cem").standing is Standing.CONFIRMED
+
+
+BUSINESS = """
+version: 1
+people: {ana: {}, bo: {}}
+queues:
+  money: {owner: ana, backup: [bo], second_look: 1.0, window: {business: 1d}, remind: [0.5], hours: {zone: UTC}}
+tools: {send: {otherwise: {then: review, queue: money}}}
+"""
+
+
+@pytest.mark.parametrize("in_force", [None, Policy.parse(BUSINESS)], ids=["on record", "in force"])
+def test_a_second_look_has_a_working_day_of_its_own_from_when_it_ran(
+    tmp_path: Path, in_force: Policy | None, clock: Clock
+) -> None:
+    policy = Policy.parse(BUSINESS)
+    clock.now = datetime(2026, 3, 5, 10, tzinfo=UTC)  # a Thursday
+    action = opening(tool="send").action
+    ruling = policy.rule(action, now=clock.now)
+    with closing(Signoff(tmp_path / "s.db", policy=policy, clock=clock)) as signoff:
+        signoff.desk.open([Opening("a" * 32, action, ruling)], policy=(policy.version, policy.document))
+        clock.advance(hours=23)
+        signoff.approve(signoff.ticket("a" * 32), by="ana")
+    with closing(Signoff(tmp_path / "s.db", policy=in_force, clock=clock)) as later:
+        drafts = [Draft("claimed", {"attempt": 1, "owner": "{}", "lease": 1.0}), Draft("executed", {"attempt": 1})]
+        later.desk.write("a" * 32, lambda _: drafts)
+        [audit] = later.audits()
+        assert audit.due_at == datetime(2026, 3, 9, 9, tzinfo=UTC), "the Monday after it"
+        assert later.verify().broken == []
 
 
 def test_a_share_is_chosen_that_the_secret_decides(signoff: Signoff) -> None:

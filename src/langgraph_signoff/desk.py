@@ -83,8 +83,10 @@ class Beside(NamedTuple):
 class Desk:
     """Opens, decides, ends and reads tickets in a ledger."""
 
-    def __init__(self, ledger: Ledger, *, clock: Clock = utc_now) -> None:
-        self.ledger, self.clock = ledger, clock
+    def __init__(
+        self, ledger: Ledger, *, clock: Clock = utc_now, timed: law.Timed = lambda ruling, _now: ruling
+    ) -> None:
+        self.ledger, self.clock, self._timed = ledger, clock, timed
         self._halts: tuple[int, law.Halts] = (0, law.halts([]))
 
     def case(self, ticket_id: str) -> Case:
@@ -344,7 +346,7 @@ class Desk:
         # An outcome must go on record, also where somebody has put a stream of that name there: a check finds it.
         if choice is None or not choice.is_audited or self.ledger.history(law.audit_id(case.id)):
             return []
-        return [law.opened(case, ran, choice)]
+        return [law.opened(case, ran, choice, self._timed)]
 
     def _choose(self, case: Case, drafts: Sequence[Draft]) -> law.Choice | None:
         audit = case.look

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 from langgraph_signoff import law
 from langgraph_signoff.claims import Claims
 from langgraph_signoff.desk import Clock, Desk, utc_now
+from langgraph_signoff.errors import PolicyError
 from langgraph_signoff.law import Case
 from langgraph_signoff.leases import Leases
 from langgraph_signoff.ledger import Ledger, open_ledger
 from langgraph_signoff.planning import Plans
 from langgraph_signoff.policy import Policy
-from langgraph_signoff.vocabulary import Advisor, InboxSchema, Ticket, Undoing
+from langgraph_signoff.vocabulary import Advisor, InboxSchema, Ruling, Ticket, Undoing
 
 if TYPE_CHECKING:
     from langgraph.runtime import Runtime
@@ -47,7 +50,7 @@ class Office:
         self._recorded: dict[str, Policy] = {}
         self.undoings: dict[str, Undoing] = {}
         self.reviews: set[str] = set()
-        self.desk = Desk(self.ledger, clock=clock)
+        self.desk = Desk(self.ledger, clock=clock, timed=self._timed)
         self.leases = Leases(self.ledger, self.desk.clock, seconds=lease)
         self.claims = Claims(self.desk, self.leases, wait=wait)
         self.plans = Plans(self.desk)
@@ -79,6 +82,16 @@ class Office:
         if self._given is not None:
             return self.policy
         return self._policy_of(case.ruling.policy_version)
+
+    def _timed(self, ruling: Ruling, now: datetime) -> Ruling:
+        if not ruling.requirements.business:
+            return ruling
+        # An outcome goes on record, whatever has become of the policy.
+        with suppress(PolicyError, ValueError):
+            return (self.policy if self._given is not None else self._policy_of(ruling.policy_version)).timed(
+                ruling, now
+            )
+        return ruling
 
     def _policy_of(self, version: str) -> Policy:
         if version not in self._recorded:

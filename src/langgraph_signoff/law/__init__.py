@@ -10,7 +10,18 @@ from langgraph_signoff.law.absences import (
     speaking,
     take_back,
 )
-from langgraph_signoff.law.audits import Choice, audit_id, choose, draw, entry_of, follow_up, is_run, noted, opened
+from langgraph_signoff.law.audits import (
+    Choice,
+    Timed,
+    audit_id,
+    choose,
+    draw,
+    entry_of,
+    follow_up,
+    is_run,
+    noted,
+    opened,
+)
 from langgraph_signoff.law.case import Case, Claim, Involved
 from langgraph_signoff.law.eligibility import (
     People,
@@ -87,6 +98,7 @@ __all__ = [
     "Say",
     "Scope",
     "Step",
+    "Timed",
     "absences",
     "advance",
     "alone",

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any, Literal
 
 from langgraph_signoff.entries import Draft, Entry, link, moment
 from langgraph_signoff.law.case import Case
 from langgraph_signoff.law.history import advance, outcome_words
-from langgraph_signoff.vocabulary import Audit, FollowUp, OnFlag, Requirements, Standing
+from langgraph_signoff.vocabulary import Audit, FollowUp, OnFlag, Requirements, Ruling, Standing
+
+Timed = Callable[[Ruling, datetime], Ruling]
+"""A ruling with its window as it is on the clock from a moment on."""
 
 _TAKEN = ("args", "parsed", "hidden", "resource", "trigger", "confidence")
 
@@ -79,13 +83,14 @@ def noted(drafts: Sequence[Draft], choice: Choice) -> list[Draft]:
     return [replace(d, body={**d.body, "audit": asdict(choice)}) if is_run(d) else d for d in drafts]
 
 
-def opened(case: Case, ran: Entry, choice: Choice) -> Entry:
-    """The first entry of the audit of a case: what ran, what came of it, and why somebody is to look at it."""
+def opened(case: Case, ran: Entry, choice: Choice, timed: Timed) -> Entry:
+    """The first entry of the audit of a case: what ran, what came of it, and why somebody is to look at it, by when."""
     is_second = case.ruling.mode == "review" or case.ruling.rests_on_grant
     # What let the action run says nothing of the look at it.
     about_choice: dict[str, Any] = {"planned": None, "granted": None, "charges": (), "detail": choice.words}
     about_choice["reason_code"] = "second_look" if is_second else choice.why
     ruling = case.ruling.model_copy(update=about_choice | ({"requirements": _of_one(case)} if is_second else {}))
+    ruling = timed(ruling, moment(ran.at))
     shared = {key: case.opening[key] for key in ("thread_id", "tool", "graph", "agent", "requester")}
     outcome = outcome_words(ran)
     told = {key: outcome.pop(key) for key in ("result", "error")}

@@ -119,7 +119,7 @@ class Policy:
         """The ruling on an action at `now`, given what its thread did before. Never raises; what is in doubt is reviewed."""
         rulebook = self._rulebook(action)
         ruling = rulebook.decide(action, now=now, history=history or Counts())
-        return self._timed(self._charged(ruling, action, now) if rulebook.budgets else ruling, now)
+        return self.timed(self._charged(ruling, action, now) if rulebook.budgets else ruling, now)
 
     def counted(self, action: Action) -> frozenset[str]:
         """The tools whose counts the rules for an action read; `*` for any."""
@@ -151,7 +151,7 @@ class Policy:
     def review(self, action: Action, *, now: datetime) -> Ruling:
         """The ruling that puts an action before people for a reason of another's: as many approvals as its strictest review."""
         rulebook = self._rulebook(action)
-        return self._timed(self._charged(rulebook.doubt, action, now) if rulebook.budgets else rulebook.doubt, now)
+        return self.timed(self._charged(rulebook.doubt, action, now) if rulebook.budgets else rulebook.doubt, now)
 
     def _charged(self, ruling: Ruling, action: Action, now: datetime) -> Ruling:
         from langgraph_signoff.policy.budgets import charged
@@ -159,8 +159,8 @@ class Policy:
         # What undoes a call, or proposes it in a plan, spends nothing.
         return charged(ruling, self._rulebook(action), action, now) if action.kind == "tool" else ruling
 
-    def _timed(self, ruling: Ruling, now: datetime) -> Ruling:
-        # A window in business time comes to another span on the clock each time.
+    def timed(self, ruling: Ruling, now: datetime) -> Ruling:
+        """The ruling with its window as it is on the clock from `now` on: business time comes to another span each time."""
         needs = ruling.requirements
         if not needs.business or ruling.mode == "deny":
             return ruling
