@@ -181,7 +181,7 @@ def test_a_deliverer_that_is_killed_again_and_again_loses_nothing(
     with closing(Signoff(path, policy=rules)) as signoff:
         tickets = [ask(signoff) for _ in range(20)]
         kills = 0
-        while signoff.notices() and kills < 3:
+        while signoff.notices() and kills < 2:
             before = len(hooks.taken)
             process = deliverer(path, rules)
             until(lambda before=before, process=process: len(hooks.taken) > before or process.poll() is not None)

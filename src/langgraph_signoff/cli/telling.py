@@ -30,7 +30,7 @@ def notify(shell: Shell, watch: WATCH = False, failed: FAILED = False, again: AG
     """Send what people are to be told, by the channels of the policy.
 
     To be run from cron, or kept running with --watch. What a channel does not take is tried again, ever more rarely, for three
-    days. Ends with 1 if a channel cannot be used, or something was given up.
+    days. Ends with 1 if a channel cannot be used or has not taken a message, or something was given up.
     """
     if failed:
         if watch or again:
