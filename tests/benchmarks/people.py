@@ -19,7 +19,7 @@ from langgraph_signoff.canonical import digest
 from langgraph_signoff.entries import Entry, Row, Wake, link, stamp
 from langgraph_signoff.law import recorded
 from langgraph_signoff.ledger import Draft
-from langgraph_signoff.ledger.sqlite import ADD_CONTENTS, ADD_ENTRY, ADD_WAKE, PUT_ROW
+from langgraph_signoff.ledger.sqlite_statements import ADD_CONTENTS, ADD_ENTRY, ADD_WAKE, PUT_ROW
 from langgraph_signoff.liveness import me
 from langgraph_signoff.records import Opening, to_draft, to_row
 from langgraph_signoff.vocabulary import Counts, Ruling

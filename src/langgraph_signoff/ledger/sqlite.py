@@ -9,14 +9,13 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
-from operator import attrgetter
 from typing import Any
 
 from langgraph_signoff.entries import Entry, GrantRow, Lease, Notice, Row, Wake
 from langgraph_signoff.errors import LedgerCorrupt, StaleTicket
 from langgraph_signoff.ledger import GrantQuery, Length, Query, sqlite_outbox
 from langgraph_signoff.ledger import sqlite_overview as overview
+from langgraph_signoff.ledger import sqlite_statements as sql
 from langgraph_signoff.ledger.sqlite_file import FAILURES, connect, has_our_schema, translate
 from langgraph_signoff.ledger.sqlite_grants import (
     FIND_GRANT_IDS,
@@ -28,77 +27,7 @@ from langgraph_signoff.ledger.sqlite_grants import (
 )
 from langgraph_signoff.ledger.sqlite_pages import select
 
-_ROW = ", ".join(field.name for field in fields(Row))
-_VALUES = attrgetter(*(field.name for field in fields(Row)))
-_ENTRY = "stream, seq, at, kind, body, prev, entries.hash, contents_hash, salt, data"
-
-READ_HISTORY = (
-    f"SELECT {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = contents_hash WHERE stream = ? ORDER BY seq"
-)
-READ_HISTORIES = f"""
-    SELECT {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = contents_hash
-    WHERE stream IN (SELECT value FROM json_each(?)) ORDER BY stream, seq
-"""
-READ_FIRST_AND_LAST = f"""
-    SELECT {_ENTRY} FROM json_each(?) AS asked
-    JOIN entries ON stream = asked.value AND seq IN (1, (SELECT max(seq) FROM entries WHERE stream = asked.value))
-    LEFT JOIN contents ON contents.hash = contents_hash ORDER BY stream, seq
-"""
-READ_ENTRIES = f"SELECT position, {_ENTRY} FROM entries LEFT JOIN contents ON contents.hash = contents_hash WHERE position > ? ORDER BY position LIMIT 1000"
-ADD_ENTRY = (
-    "INSERT INTO entries (stream, seq, at, kind, body, prev, hash, contents_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
-ADD_CONTENTS = "INSERT INTO contents (hash, salt, data) VALUES (?, ?, ?)"
-ADD_POLICY = "INSERT OR IGNORE INTO policies (version, document) VALUES (?, ?)"
-# Only what can change is set: SQLite rewrites every index whose column is named.
-PUT_ROW = f"""
-    INSERT INTO standings ({_ROW}) VALUES ({", ".join("?" * len(fields(Row)))})
-    ON CONFLICT (id) DO UPDATE SET
-        standing = excluded.standing, due_at = excluded.due_at, queue = excluded.queue, priority = excluded.priority,
-        reason_code = excluded.reason_code, seq = excluded.seq, reviewed = excluded.reviewed,
-        told = excluded.told, next_at = excluded.next_at,
-        asked = excluded.asked, in_hand = excluded.in_hand, idle_since = excluded.idle_since, word_at = excluded.word_at
-"""
-READ_ORDER = """
-    SELECT stream FROM entries WHERE stream IN (SELECT value FROM json_each(?)) AND kind = ?
-    GROUP BY stream ORDER BY max(position)
-"""
-READ_LAST = "SELECT coalesce(max(position), 0) FROM entries"
-READ_END = "SELECT coalesce(max(seq), 0) FROM entries WHERE stream = ?"
-READ_POLICY = "SELECT document FROM policies WHERE version = ?"
-READ_POLICIES = "SELECT version, document FROM policies ORDER BY version"
-READ_LEASE = "SELECT token, owner, until FROM leases WHERE name = ?"
-ADD_LEASE = "INSERT OR IGNORE INTO leases (name, token, owner, until) VALUES (?, ?, ?, ?)"
-MOVE_LEASE = "UPDATE leases SET token = ?, owner = ?, until = ? WHERE name = ? AND token = ? AND until = ?"
-DROP_LEASE = "DELETE FROM leases WHERE name = ? AND token = ? AND until = ?"
-ADD_WAKE = "INSERT INTO wakes (thread_id, entry, since) VALUES (?, ?, ?) ON CONFLICT (thread_id) DO UPDATE SET entry = excluded.entry"
-READ_WAKES = "SELECT thread_id, entry, since FROM wakes ORDER BY since"
-READ_STALE_WAKES = """
-    SELECT thread_id, entry, since FROM wakes WHERE since <= ? AND (since, thread_id) > (?, ?)
-    ORDER BY since, thread_id LIMIT 100
-"""
-READ_WAKE = "SELECT thread_id, entry, since FROM wakes WHERE thread_id = ?"
-DROP_WAKE = "DELETE FROM wakes WHERE thread_id = ? AND entry = ?"
-FIND_IDS = "SELECT id FROM standings WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
-TALLY = "SELECT tool, standing, count(*) FROM standings WHERE thread_id = ? AND message_id <> ? GROUP BY tool, standing"
-COUNT_AUDITED = (
-    "SELECT count(*) FROM (SELECT 1 FROM standings WHERE audited <> '' AND audited = ? AND tool = ? LIMIT ?)"
-)
-COUNT_IN_HAND = """
-    SELECT in_hand, count(*) FROM standings
-    WHERE in_hand <> '' AND standing IN ('pending', 'in_doubt', 'under_audit') GROUP BY in_hand
-"""
-READ_SECRET = "SELECT value FROM secrets WHERE name = 'audits'"
-ADD_SECRET = "INSERT OR IGNORE INTO secrets (name, value) VALUES ('audits', ?)"
-READ_ROWS = f"SELECT {_ROW} FROM standings WHERE id IN (SELECT value FROM json_each(?))"
 _FEW = 8  # ids that are given as values; more come as one JSON list
-READ_ROWS_AND_END = f"""
-    SELECT (SELECT coalesce(max(seq), 0) FROM entries WHERE stream = ?), {_ROW}
-    FROM (SELECT 1) LEFT JOIN standings ON id IN {{ids}}
-"""
-READ_ALL_ROWS = f"SELECT {_ROW} FROM standings WHERE id > ? ORDER BY id LIMIT 1000"
-REPLACE_ROW = f"INSERT OR REPLACE INTO standings ({_ROW}) VALUES ({', '.join('?' * len(fields(Row)))})"
-ERASE = "UPDATE contents SET salt = NULL, data = NULL WHERE data IS NOT NULL AND hash IN (SELECT contents_hash FROM entries WHERE stream = ?)"
 
 
 class SqliteLedger:
@@ -114,12 +43,12 @@ class SqliteLedger:
 
     def history(self, stream: str) -> list[Entry]:
         """All entries of a stream in order."""
-        return [Entry(*row) for row in self._read(READ_HISTORY, (stream,))]
+        return [Entry(*row) for row in self._read(sql.READ_HISTORY, (stream,))]
 
     def histories(self, query: Query) -> dict[str, list[Entry]]:
         """The entries of all the tickets that a query describes, read in one statement."""
         found: dict[str, list[Entry]] = {id_: [] for (id_,) in self._select("id", query)}
-        for row in self._read(READ_HISTORIES, (json.dumps(list(found)),)):
+        for row in self._read(sql.READ_HISTORIES, (json.dumps(list(found)),)):
             found[row[0]].append(Entry(*row))
         return found
 
@@ -136,29 +65,29 @@ class SqliteLedger:
         """Adds all of it in one transaction that is on the disk when this returns."""
         with self._transaction() as db:
             for stream, seq in (ends or {}).items():
-                if db.execute(READ_END, (stream,)).fetchone()[0] != seq:
+                if db.execute(sql.READ_END, (stream,)).fetchone()[0] != seq:
                     raise StaleTicket(stream, seq + 1)
-            db.executemany(ADD_POLICY, policies)
+            db.executemany(sql.ADD_POLICY, policies)
             for entry in entries:
                 self._add(db, entry)
-            db.executemany(PUT_ROW, map(_VALUES, rows))
-            db.executemany(ADD_WAKE, ((wake.thread_id, wake.entry, wake.since) for wake in wakes))
+            db.executemany(sql.PUT_ROW, map(sql.ROW_VALUES, rows))
+            db.executemany(sql.ADD_WAKE, ((wake.thread_id, wake.entry, wake.since) for wake in wakes))
             sqlite_outbox.add(db, notices)
             db.executemany(PUT_GRANT, map(GRANT_VALUES, grants))
 
     def _add(self, db: sqlite3.Connection, entry: Entry) -> None:
         chained = (entry.prev, entry.hash, entry.contents_hash)
         try:
-            db.execute(ADD_ENTRY, (entry.stream, entry.seq, entry.at, entry.kind, entry.body_json, *chained))
+            db.execute(sql.ADD_ENTRY, (entry.stream, entry.seq, entry.at, entry.kind, entry.body_json, *chained))
             if entry.contents_hash:
-                db.execute(ADD_CONTENTS, (entry.contents_hash, entry.salt, entry.contents_json))
+                db.execute(sql.ADD_CONTENTS, (entry.contents_hash, entry.salt, entry.contents_json))
         except sqlite3.IntegrityError as error:
             raise StaleTicket(entry.stream, entry.seq) from error
 
     def first_and_last(self, streams: Sequence[str]) -> dict[str, tuple[Entry, Entry]]:
         """The first and the last entry of each of these streams."""
         found: dict[str, list[Entry]] = {}
-        for row in self._read(READ_FIRST_AND_LAST, (json.dumps(list(streams)),)):
+        for row in self._read(sql.READ_FIRST_AND_LAST, (json.dumps(list(streams)),)):
             found.setdefault(row[0], []).append(Entry(*row))
         return {stream: (entries[0], entries[-1]) for stream, entries in found.items()}
 
@@ -176,11 +105,11 @@ class SqliteLedger:
 
     def in_order(self, streams: Sequence[str], kind: str) -> list[str]:
         """Those of these streams that hold an entry of this kind, in the order of writing."""
-        return [row[0] for row in self._read(READ_ORDER, (json.dumps(list(streams)), kind))]
+        return [row[0] for row in self._read(sql.READ_ORDER, (json.dumps(list(streams)), kind))]
 
     def rows(self, ids: Sequence[str]) -> dict[str, Row]:
         """The rows of these tickets, by id."""
-        return {row[0]: _row(row) for row in self._read(READ_ROWS, (json.dumps(list(ids)),))}
+        return {row[0]: _row(row) for row in self._read(sql.READ_ROWS, (json.dumps(list(ids)),))}
 
     def rows_and_end(self, ids: Sequence[str], stream: str) -> tuple[dict[str, Row], int]:
         """The rows of these tickets by id, and the number of a stream's last entry."""
@@ -188,23 +117,23 @@ class SqliteLedger:
         few = len(ids) <= _FEW
         among = f"({', '.join('?' * len(ids))})" if few else "(SELECT value FROM json_each(?))"
         given = ids if few else [json.dumps(list(ids))]
-        found = self._read(READ_ROWS_AND_END.format(ids=among), (stream, *given))
+        found = self._read(sql.READ_ROWS_AND_END.format(ids=among), (stream, *given))
         return {row[1]: _row(row[1:]) for row in found if row[1] is not None}, found[0][0]
 
     def find(self, query: Query) -> list[Row]:
         """The rows that a query describes, most urgent first."""
-        return [_row(row) for row in self._select(_ROW, query)]
+        return [_row(row) for row in self._select(sql.ROW_COLUMNS, query)]
 
     def _select(self, columns: str, query: Query) -> list[tuple[Any, ...]]:
         return select(self._read, columns, query)
 
     def loads(self) -> dict[str, int]:
         """How many tickets each has in hand."""
-        return dict(self._read(COUNT_IN_HAND, ()))
+        return dict(self._read(sql.COUNT_IN_HAND, ()))
 
     def ids(self, prefix: str) -> list[str]:
         """At most two ticket ids that begin with `prefix`."""
-        return [row[0] for row in self._read(FIND_IDS, (prefix, prefix + "\x7f"))]
+        return [row[0] for row in self._read(sql.FIND_IDS, (prefix, prefix + "\x7f"))]
 
     def asked(self) -> list[str]:
         """Whom the tickets that wait ask for a word."""
@@ -225,7 +154,7 @@ class SqliteLedger:
 
     def openings(self, since: str) -> Iterator[Entry]:
         """The first entry of each of them."""
-        statement, last = overview.READ_OPENINGS.format(entry=_ENTRY), ""
+        statement, last = overview.READ_OPENINGS.format(entry=sql.ENTRY_COLUMNS), ""
         while page := self._read(statement, (last, since)):
             yield from (Entry(*row) for row in page)
             last = self._onwards(last, page[-1][0])
@@ -244,34 +173,34 @@ class SqliteLedger:
 
     def tally(self, thread_id: str, message_id: str) -> list[tuple[str, str, int]]:
         """How often each tool stands how in a thread, one message left out."""
-        return self._read(TALLY, (thread_id, message_id))
+        return self._read(sql.TALLY, (thread_id, message_id))
 
     def audited(self, entry: str, tool: str, most: int) -> int:
         """How many actions of a tool were chosen for an audit; stops counting at `most`."""
-        return int(self._read(COUNT_AUDITED, (entry, tool, most))[0][0])
+        return int(self._read(sql.COUNT_AUDITED, (entry, tool, most))[0][0])
 
     def secret(self) -> bytes:
         """The secret of this ledger, empty before the first."""
-        found = self._read(READ_SECRET, ())
+        found = self._read(sql.READ_SECRET, ())
         return bytes(found[0][0]) if found else b""
 
     def keep_secret(self, secret: bytes) -> bytes:
         """Keeps this secret, unless there is one; the one that is there."""
-        self._read(ADD_SECRET, (secret,))
+        self._read(sql.ADD_SECRET, (secret,))
         return self.secret()
 
     def policy(self, version: str) -> str | None:
         """The policy document of a version."""
-        found = self._read(READ_POLICY, (version,))
+        found = self._read(sql.READ_POLICY, (version,))
         return found[0][0] if found else None
 
     def policies(self) -> Iterator[tuple[str, str]]:
         """Every stored policy."""
-        return iter(self._read(READ_POLICIES, ()))
+        return iter(self._read(sql.READ_POLICIES, ()))
 
     def lease(self, name: str) -> Lease | None:
         """Who holds a name."""
-        found = self._read(READ_LEASE, (name,))
+        found = self._read(sql.READ_LEASE, (name,))
         return Lease(*found[0]) if found else None
 
     def swap_lease(self, name: str, old: Lease | None, new: Lease | None) -> bool:
@@ -282,29 +211,29 @@ class SqliteLedger:
     def _swap(self, db: sqlite3.Connection, name: str, old: Lease | None, new: Lease | None) -> sqlite3.Cursor:
         if old is None:
             assert new is not None, "a lease is taken, moved or dropped"
-            return db.execute(ADD_LEASE, (name, new.token, new.owner, new.until))
+            return db.execute(sql.ADD_LEASE, (name, new.token, new.owner, new.until))
         if new is None:
-            return db.execute(DROP_LEASE, (name, old.token, old.until))
-        return db.execute(MOVE_LEASE, (new.token, new.owner, new.until, name, old.token, old.until))
+            return db.execute(sql.DROP_LEASE, (name, old.token, old.until))
+        return db.execute(sql.MOVE_LEASE, (new.token, new.owner, new.until, name, old.token, old.until))
 
     def wakes(self) -> list[Wake]:
         """Every thread to wake."""
-        return [Wake(*row) for row in self._read(READ_WAKES, ())]
+        return [Wake(*row) for row in self._read(sql.READ_WAKES, ())]
 
     def stale_wakes(self, before: str, after: Wake | None = None) -> list[Wake]:
         """A page of the threads to wake since `before` or longer."""
         last = (after.since, after.thread_id) if after else ("", "")
-        return [Wake(*row) for row in self._read(READ_STALE_WAKES, (before, *last))]
+        return [Wake(*row) for row in self._read(sql.READ_STALE_WAKES, (before, *last))]
 
     def wake(self, thread_id: str) -> Wake | None:
         """What says that a thread is to be woken."""
-        found = self._read(READ_WAKE, (thread_id,))
+        found = self._read(sql.READ_WAKE, (thread_id,))
         return Wake(*found[0]) if found else None
 
     def drop_wake(self, wake: Wake) -> None:
         """Not synced: what a power cut brings back is looked at once more."""
         with self._unsynced() as db:
-            db.execute(DROP_WAKE, (wake.thread_id, wake.entry))
+            db.execute(sql.DROP_WAKE, (wake.thread_id, wake.entry))
 
     def due_channels(self, now: str) -> list[str]:
         """The channels that have something to send."""
@@ -325,19 +254,19 @@ class SqliteLedger:
 
     def scan(self, after: int = 0) -> Iterator[tuple[int, Entry]]:
         """Every entry in the order of writing, a thousand at a time."""
-        while page := self._read(READ_ENTRIES, (after,)):
+        while page := self._read(sql.READ_ENTRIES, (after,)):
             for position, *values in page:
                 yield position, Entry(*values)
             after = self._onwards(after, page[-1][0])
 
     def last(self) -> int:
         """The position of the newest entry."""
-        return int(self._read(READ_LAST, ())[0][0])
+        return int(self._read(sql.READ_LAST, ())[0][0])
 
     def all_rows(self) -> Iterator[Row]:
         """Every row of standings, a thousand at a time."""
         last = ""
-        while page := self._read(READ_ALL_ROWS, (last,)):
+        while page := self._read(sql.READ_ALL_ROWS, (last,)):
             yield from map(_row, page)
             last = self._onwards(last, page[-1][0])
 
@@ -351,10 +280,10 @@ class SqliteLedger:
         """Erases the contents of a stream's entries, in the file and in its log."""
         with self._lock:
             with self._transaction() as db:
-                erased = db.execute(ERASE, (entry.stream,)).rowcount
+                erased = db.execute(sql.ERASE, (entry.stream,)).rowcount
                 self._add(db, entry)
                 if isinstance(row, Row):
-                    db.execute(REPLACE_ROW, _VALUES(row))
+                    db.execute(sql.REPLACE_ROW, sql.ROW_VALUES(row))
                 else:
                     db.execute(PUT_GRANT, GRANT_VALUES(row))
             # The log keeps old pages until it is taken into the file and cut; a reader at work puts that off.
