@@ -204,6 +204,17 @@ def test_a_second_look_has_a_working_day_of_its_own_from_when_it_ran(
         assert later.verify().broken == []
 
 
+def test_whoever_approved_looks_at_it_in_nobody_elses_name_either(signoff: Signoff, clock: Clock) -> None:
+    ran(signoff, by="ana", second_look=1.0, reviewers=(("ana", "cem"),))
+    signoff.delegate("cem", to="ana", until=clock.now + timedelta(days=1), by="cem")
+    [audit] = signoff.audits()
+    assert [each.name for each in signoff.who(audit) if each.may] == ["cem"]
+    for says in (signoff.confirm, signoff.flag):
+        with pytest.raises(NotAllowedToDecide, match="a second look is somebody else's"):
+            says(audit, by="ana")
+    assert signoff.audits() == [audit]
+
+
 def test_a_share_is_chosen_that_the_secret_decides(signoff: Signoff) -> None:
     chosen = [bool(ran(signoff, {"n": n}, second_look=0.3).audit) for n in range(60)]
     assert 5 <= sum(chosen) <= 35

@@ -159,7 +159,8 @@ def _left(case: Case, said: Decision, people: People) -> bool:
 
 def takes_part(case: Case, by: str) -> bool:
     """Whether somebody has a part in the action that bars them from deciding it, in whoever's name."""
-    return any(by in case.involved.who(part) for part in case.requirements.barred)
+    involved = case.involved
+    return by in involved.approvers or any(by in involved.who(part) for part in case.requirements.barred)
 
 
 def cannot(case: Case, by: str, people: People) -> str | None:
