@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import AfterValidator
 
-from langgraph_signoff import FollowUp, Policy, PolicyError, Query, Signoff, Standing
+from langgraph_signoff import Action, Advice, FollowUp, Policy, PolicyError, Query, Ruling, Signoff, Standing
 from support import NOW, Clock, agent, opening
 
 POLICY = """
@@ -30,6 +32,10 @@ SEND = [("send", {"to": "bob", "pin": "4711"})]
 EVERYTHING = Query(limit=100)
 
 
+Restless = Annotated[str, AfterValidator(lambda value: f"{value} {next(_numbers)}")]
+_numbers = itertools.count()
+
+
 class Post:
     """An agent that sends letters, and what its tools have done, kept outside of it."""
 
@@ -38,8 +44,8 @@ class Post:
         self.signoff = self.again()
         self.fails = False
 
-    def again(self) -> Signoff:
-        return Signoff(self.folder / "signoff.db", policy=self.policy, clock=self.clock, lease=0.5, wait=1)
+    def again(self, **more: Any) -> Signoff:
+        return Signoff(self.folder / "signoff.db", policy=self.policy, clock=self.clock, lease=0.5, wait=1, **more)
 
     @property
     def effects(self) -> list[str]:
@@ -149,6 +155,30 @@ def test_what_the_policy_of_the_day_does_not_allow_is_not_called(post: Post) -> 
             [found] = signoff.follow_up(later)
             assert (found.did, "not_allowed_on_timeout" in found.why) == ("alert", True)
             assert signoff.pending() == []
+    assert post.effects == []
+
+
+def test_an_advisors_doubt_denies_it_and_asks_nobody_a_second_time(post: Post) -> None:
+    def doubt(action: Action, _: Ruling) -> Advice | None:
+        return Advice(mode="review", note="odd") if action.tool == "acknowledge" else None
+
+    post.signoff = post.again(advisors=[doubt])
+    with post.overdue() as graph:
+        [found] = post.signoff.follow_up(graph)
+        assert (found.did, "not_allowed_on_timeout" in found.why) == ("alert", True)
+        assert (post.signoff.pending(), post.signoff.follow_up(graph)) == ([], [])
+    assert post.effects == []
+
+
+def test_arguments_that_parse_otherwise_each_time_deny_it_and_ask_nobody(post: Post) -> None:
+    def acknowledge(to: Restless, text: str = "") -> str:
+        """Says that it has come."""
+        return post.effect(f"acknowledge {to}: {text}")
+
+    with post.overdue(), agent(post.signoff, [post.send, acknowledge], [], threads=post.folder / "t.db") as graph:
+        [found] = post.signoff.follow_up(graph)
+        assert (found.did, "not_allowed_on_timeout" in found.why) == ("alert", True)
+        assert (post.signoff.pending(), post.signoff.follow_up(graph)) == ([], [])
     assert post.effects == []
 
 

@@ -90,7 +90,8 @@ class Admission:
         if self.advisors.ask:
             review = partial(self.policy.review, call.action, now=self.desk.clock())
             advised = yield Io(partial(self.advisors.advise, call.action, ruling, review=review))
-            ruling, call.notes, call.doubted = advised.ruling, call.notes + advised.notes, advised.doubted
+            call.notes, call.doubted = call.notes + advised.notes, advised.doubted
+            ruling = call.hold_back(advised.ruling)
         # Whatever lets calls run, nobody but a person answers.
         return (
             self.policy.review(call.action, now=self.desk.clock())

@@ -193,7 +193,8 @@ class Heart(Admission):
             raise
         action = call.action.model_copy(update={"args": case.args, "parsed": parsed})
         shown = digest(call.action.tool, {"args": case.args, "parsed": parsed})
-        amended = _amended(case, self._ruling_on(action, call), action, digest=shown, reason_code="arguments_changed")
+        ruling = call.hold_back(ruled_again(case.ruling, self._ruling_on(action, call)))
+        amended = _amended(ruling, action, digest=shown, reason_code="arguments_changed")
         self.claims.give_back(case, amended, policies=[(self.policy.version, self.policy.document)])
 
     def _ask_after_all(self, found: Unpermitted, call: Call) -> None:
@@ -204,8 +205,8 @@ class Heart(Admission):
         if found.why == OVER_BUDGET and ruling.mode != "deny":
             review = partial(self.policy.review, action, now=self.desk.clock())
             ruling = over_budget(ruling, found.detail, review=review)
-        ruling = call.adjust(ruling) if call.adjust else ruling
-        amended = _amended(case, ruling, action, digest=case.digest, reason_code=found.why)
+        ruling = call.hold_back(ruled_again(case.ruling, call.adjust(ruling) if call.adjust else ruling))
+        amended = _amended(ruling, action, digest=case.digest, reason_code=found.why)
 
         def step(now: Case) -> list[Draft]:
             return [amended] if (now.standing, now.generation) == (case.standing, case.generation) else []
@@ -241,8 +242,7 @@ class Heart(Admission):
         return door.give(case, kept)
 
 
-def _amended(case: Case, ruling: Ruling, action: Action, *, digest: str, reason_code: str) -> Draft:
-    ruling = ruled_again(case.ruling, ruling)
+def _amended(ruling: Ruling, action: Action, *, digest: str, reason_code: str) -> Draft:
     if ruling.mode == "review":
         ruling = ruling.model_copy(update={"reason_code": reason_code})
     edit = {"args": action.args, "parsed": action.parsed, "digest": digest}

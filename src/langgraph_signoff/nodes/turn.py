@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from langgraph_signoff.errors import Unidentified
-from langgraph_signoff.law import Halts
+from langgraph_signoff.law import STRICTNESS, Halts
 from langgraph_signoff.nodes.internals import ends_unsaved, has_checkpointer
 from langgraph_signoff.nodes.schema import ToolSchema
 from langgraph_signoff.vocabulary import Action, Json, Ruling
@@ -52,6 +52,11 @@ class Call:
     doubted: bool = False
     looked_at: float = -math.inf
     halts: Halts | None = None
+
+    def hold_back(self, ruling: Ruling) -> Ruling:
+        """The ruling, made stricter since the policy spoke, or what else has a say in it where that is stricter still."""
+        adjusted = self.adjust(ruling) if self.adjust else ruling
+        return max(ruling, adjusted, key=lambda each: STRICTNESS[each.mode])
 
     @property
     def is_question(self) -> bool:
