@@ -226,9 +226,20 @@ def test_a_delegation_that_cannot_hold_is_refused(signoff: Signoff, more: Any, e
 
 def test_the_owner_of_a_queue_may_delegate_for_who_is_away_already(signoff: Signoff) -> None:
     away(signoff, by="dora")
-    assert signoff.approve(asked(signoff), by="cem").standing is Standing.APPROVED
+    assert signoff.approve(asked(signoff, owner="dora"), by="cem").standing is Standing.APPROVED
     with pytest.raises(NotAllowedToDecide):
         signoff.end_delegation("ana", by="cem")
+
+
+def test_the_owner_of_a_queue_delegates_nothing_of_what_is_in_anothers(signoff: Signoff) -> None:
+    away(signoff, to="dora", by="dora")
+    ticket, own = asked(signoff, owner="ana"), asked(signoff, owner="dora")
+    for says in (signoff.approve, signoff.reject, signoff.take):
+        with pytest.raises(NotAllowedToDecide):
+            says(ticket, by="dora")
+    assert [each.name for each in signoff.who(ticket) if each.may] == ["ana", "bo"]
+    assert [each.id for each in signoff.mine(by="dora")] == [own.id]
+    assert signoff.approve(own, by="dora").standing is Standing.APPROVED
 
 
 def test_the_command_line_delegates_lists_and_ends(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ class Handling(Speaking):
         """
         case = self.desk.case(self._id(ticket))
         now = self.desk.clock()
-        away = {each.absent for each in self.desk.absences().at(now) if each.start <= now}
+        away = {each.absent for each in self.desk.absences().at(now) if each.holds(now)}
         return law.suggest(case, self._people(case), self.ledger.loads(), away=away)
 
     def request_info(self, ticket: Ticket | str, text: str, *, by: str, of: str = "") -> Ticket:
@@ -92,7 +92,7 @@ class Handling(Speaking):
     ) -> list[Absence]:
         """Lets somebody decide in the name of one who is away, from `start` (now) until `until`; every delegation that holds.
 
-        It is said by who is away, or by the owner of a queue; a later one replaces the one before. Both names are on the record of
+        It is said by who is away, or by the owner of a queue, and then for that queue only; a later one replaces the one before. Both names are on the record of
         each decision, neither may have a part in the action that bars them, and together they count once. Raises
         NotAllowedToDecide, IncompleteDecision.
         """

@@ -30,7 +30,7 @@ class Voice:
             return say
         held = self._desk.absences()
         self.read = {law.ABSENCES: held.seq}
-        return law.speaking(case, say, people, held.deputies(self._desk.clock()))
+        return law.speaking(case, say, people, held.deputies(case, self._desk.clock()))
 
 
 class Speaking(Office):

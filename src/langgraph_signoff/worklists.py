@@ -50,9 +50,10 @@ class Worklists(Office):
         before `expire` writes that down, as long as no more than 200 tickets wait for it to do so. With `audits` what has run and waits for a look.
         Raises NotAllowedToDecide if the policy in force does not know them.
         """
-        now = self.desk.clock()
-        names = (by.strip(), *self.desk.absences().deputies(now).get(by.strip(), ()))
-        if not names[0]:
+        now, by = self.desk.clock(), by.strip()
+        stand_ins = [each for each in self.desk.absences().at(now) if each.deputy == by and each.holds(now)]
+        names = (by, *(each.absent for each in stand_ins))
+        if not by:
             raise IncompleteDecision("say whose tickets they are: give by=")
         voices = self._voices(names)
         query = Query(queue=queue, thread_id=thread_id, tool=tool, ended_by=stamp(now))
@@ -61,7 +62,7 @@ class Worklists(Office):
         standings = (Standing.UNDER_AUDIT,) if audits else _WAITS
         ranges = [self._rows(replace(one, standings=(standing,))) for standing in standings for one in each]
         rows = heapq.merge(*ranges, sorted(self._unwritten(query, audits=audits), key=_urgency), key=_urgency)
-        return list(islice(self._awaiting(rows, names), limit))
+        return list(islice(self._awaiting(rows, by, stand_ins), limit))
 
     def overdue(
         self, *, queue: str | None = None, thread_id: str | None = None, tool: str | None = None, limit: int = 50
@@ -118,14 +119,15 @@ class Worklists(Office):
             yield from page
             query = replace(query, after=page[-1])
 
-    def _awaiting(self, rows: Iterator[Row], names: Sequence[str]) -> Iterator[Ticket]:
+    def _awaiting(self, rows: Iterator[Row], by: str, stand_ins: Sequence[law.Absence]) -> Iterator[Ticket]:
         last = ""
         for row in rows:
             # What is in hand comes a second time, as what may be decided, and right after: the order is the same.
             if row.id == last:
                 continue
             last, case = row.id, self.desk.case(row.id)
-            if case.in_hand in names or law.awaits(case, names[0], self._people(case), names[1:]):
+            absent = [each.absent for each in stand_ins if each.reaches(case)]
+            if case.in_hand in (by, *absent) or law.awaits(case, by, self._people(case), absent):
                 yield to_ticket(case)
 
     def _dead(self) -> Found:

@@ -34,7 +34,8 @@ def delegate(
 ) -> None:
     """Let somebody decide in the place of one who is away.
 
-    It is for who is away to say, or for the owner of a queue. Both names stand on each decision, and count once.
+    It is for who is away to say, or for the owner of a queue, of that queue only. Both names stand on each decision, and count
+    once.
     """
     if end != (deputy is None):
         raise Unusable("give who decides in their place, or --end")

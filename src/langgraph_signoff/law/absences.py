@@ -32,6 +32,14 @@ class Absence:
     by: str
     reason: str
 
+    def holds(self, now: datetime) -> bool:
+        """Whether the deputy decides in their place at an instant."""
+        return self.start <= now < self.until
+
+    def reaches(self, case: Case) -> bool:
+        """Whether it is about a case: who is away passes on all that is theirs, the owner of a queue what is in that queue."""
+        return self.by in (self.absent, case.requirements.owner)
+
 
 @dataclass(frozen=True, slots=True)
 class Absences:
@@ -47,11 +55,11 @@ class Absences:
         """Those that hold at an instant, or will."""
         return tuple(each for each in self.known if now < each.until)
 
-    def deputies(self, now: datetime) -> Deputies:
-        """For whom each deputy stands in at an instant."""
+    def deputies(self, case: Case, now: datetime) -> Deputies:
+        """For whom each deputy stands in on a case at an instant."""
         found: dict[str, list[str]] = {}
         for each in self.known:
-            if each.start <= now < each.until:
+            if each.holds(now) and each.reaches(case):
                 found.setdefault(each.deputy, []).append(each.absent)
         return found
 

@@ -211,7 +211,7 @@ class Round:
 
     def _spread(self, notice: Notice, case: Case, entry: Entry) -> None:
         """Puts a notice for each person in the place of one for all of them, in one transaction."""
-        people = law.audience(case, (notice.event, entry), self._policy.people, self._deputies())
+        people = law.audience(case, (notice.event, entry), self._policy.people, self._deputies(case))
         reached = [replace(notice, person=name) for name in people if name in self._policy.addresses]
         if reached:
             self._desk.ledger.swap_notice(notice, reached)
@@ -257,15 +257,15 @@ class Round:
         terms, case, notice = self._policy.links, news.case, news.notice
         if terms is None or notice.event not in law.ASKS:
             return ""
-        if law.why_mute(case, notice.person, self._policy.people, self._deputies()):
+        if law.why_mute(case, notice.person, self._policy.people, self._deputies(case)):
             return ""
         until = moment(notice.since) + terms.valid_for
         ticket = (case.id, case.generation, case.digest)
         link = self._signer.make(source=notice.entry, ticket=ticket, person=notice.person, until=until)
         return f"{terms.url.rstrip('/')}/{self._signer.sign(link)}"
 
-    def _deputies(self) -> law.Deputies:
-        return self._desk.absences().deputies(self._desk.clock())
+    def _deputies(self, case: law.Case) -> law.Deputies:
+        return self._desk.absences().deputies(case, self._desk.clock())
 
     # What came of it ------------------------------------------------------------------------------------------------------
 
