@@ -110,6 +110,14 @@ def test_one_persons_haste_is_nobody_elses_and_no_other_generations(signoff: Sig
             careful.approve(edited, by="ana")
 
 
+def test_an_edit_spares_nobody_the_time_to_read(signoff: Signoff) -> None:
+    policy = Policy(people=PEOPLE, tools={"send": {"otherwise": {"then": "review", "read_for": "1m"}}})
+    with closing(Signoff(signoff.ledger, policy=policy)) as careful:
+        edited = careful.revise(open_ticket(careful, read_for=MINUTE), by="ana", args={"to": "eve"})
+        assert (edited.standing, edited.approved_by) == (Standing.PENDING, ())
+        assert careful.approve(edited, by="ana", read_for=MINUTE).standing is Standing.APPROVED
+
+
 def test_haste_that_lacks_more_than_time_leaves_nothing_behind(signoff: Signoff) -> None:
     ticket = open_ticket(signoff, read_for=MINUTE, checklist=ITEMS, requester="cem")
     with pytest.raises(IncompleteDecision):

@@ -116,8 +116,9 @@ def revise(case: Case, say: Say, edit: Edit, people: People) -> list[Draft]:
     names = {say.by} if not say.behalf else {say.by, say.behalf}
     is_barred = any(names & involved.who(part) for part in needs.barred)
     may = why_not(needs, by=say.principal, people=people, involved=involved) is None and not is_barred
-    # An edit answers no checklist.
-    approves = may and not needs.checklist and can_help(needs, voice_of(say.principal, people), [])
+    # An edit answers no checklist, and tells nobody's time to read.
+    is_looked_at = not needs.checklist and needs.read_for is None
+    approves = may and is_looked_at and can_help(needs, voice_of(say.principal, people), [])
     more = {"approves": approves, "ruling": edit.ruling.model_dump(mode="json")}
     words = {"edit": {"args": edit.args, "parsed": edit.parsed, "digest": edit.digest}, "patch": list(edit.patch)}
     return [_decided(case, say, people, more, words)]
