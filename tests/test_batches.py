@@ -63,13 +63,13 @@ def test_what_an_error_would_cost_much_is_decided_by_itself(risk: Risk, approval
     case = story.case
     case.ruling = case.ruling.model_copy(update={"risk": risk})
     is_costly = risk.stakes == "high" or risk.reversible is False or approvals > 1
-    assert bool(law.alone(case, "ana")) is is_costly
+    assert bool(law.alone(case, "ana", NOW)) is is_costly
     say = Say(Verdict.APPROVE, "ana", case.digest)
     if is_costly:
         with pytest.raises(TogetherRefused, match="decided by itself"):
-            law.decide_with(case, say, None, count=2)
+            law.decide_with(case, say, None, count=2, now=NOW)
     else:
-        [draft] = law.decide_with(case, say, None, count=2)
+        [draft] = law.decide_with(case, say, None, count=2, now=NOW)
         assert draft.body["together"] == 2
 
 
@@ -165,7 +165,11 @@ def test_each_gets_its_own_entry_that_says_how_many_there_were(
 def test_what_changed_between_the_table_and_the_word_is_left_out_and_named(signoff: Signoff, clock: Clock) -> None:
     edited, back, rejected, taken, expired, erased, fine = tickets = [
         open_ticket(
-            signoff, {"amount": 5, "to": str(n)}, window=timedelta(hours=1 if n == 4 else 9), barred=("author",)
+            signoff,
+            {"amount": 5, "to": str(n)},
+            window=timedelta(hours=1 if n == 4 else 9),
+            take_for=timedelta(hours=9),
+            barred=("author",),
         )
         for n in range(7)
     ]
@@ -186,6 +190,15 @@ def test_what_changed_between_the_table_and_the_word_is_left_out_and_named(signo
     assert "bo has it in hand" in found[taken.id]
     assert "expired" in found[expired.id]
     assert {signoff.ticket(ticket.id).standing for ticket in (edited, back)} == {Standing.PENDING}
+
+
+def test_what_somebody_had_in_hand_for_long_enough_is_decided_with_the_others(signoff: Signoff, clock: Clock) -> None:
+    ticket = open_ticket(signoff)
+    signoff.take(ticket, by="bo")
+    assert approve_all(signoff).tickets == ()
+    clock.advance(hours=1)
+    done = signoff.decide_together(approve_all(signoff))
+    assert (ids(done.tickets), done.left_out) == ([ticket.id], ())
 
 
 def test_two_people_who_decide_the_same_batch_at_once_decide_each_ticket_once(signoff: Signoff, tmp_path: Path) -> None:

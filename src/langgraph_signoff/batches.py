@@ -78,7 +78,7 @@ class Batches(Speaking):
         return self._spoken(ticket, say, lambda case, said: self._drafts(case, said, batch))
 
     def _drafts(self, case: Case, say: Say, batch: Batch) -> list[Draft]:
-        return law.decide_with(case, say, self._people(case), count=len(batch.tickets))
+        return law.decide_with(case, say, self._people(case), count=len(batch.tickets), now=self.desk.clock())
 
     def _refusal(self, case: Case, batch: Batch) -> str:
         say = Say(batch.verdict, batch.by, case.digest, batch.reason, "", case.generation)

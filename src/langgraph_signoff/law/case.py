@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -214,6 +214,11 @@ class Case:
     def in_hand(self) -> str:
         """Who has it in hand, taken or assigned, while it waits for a word; empty if nobody has."""
         return (self.taker or self.assignee or "") if self.standing in _WAITS else ""
+
+    def in_hand_at(self, now: datetime) -> str:
+        """The same at an instant, of a history that was read as it was `recorded`: a ticket is taken for a while only."""
+        is_free = self.taken_until is not None and now >= self.taken_until
+        return replace(self, taker=None).in_hand if is_free else self.in_hand
 
     @property
     def idle_since(self) -> datetime | None:
