@@ -13,6 +13,7 @@ from langgraph_signoff.justification import to_markdown
 from langgraph_signoff.render import (
     SHORT_ID,
     answer_text,
+    asked_by_text,
     checklist_text,
     decision_lines,
     difference_text,
@@ -132,7 +133,7 @@ def _title(ticket: Ticket) -> str:
 def _facts(ticket: Ticket) -> list[tuple[str, str]]:
     facts = [
         ("asked", ticket.trigger),
-        ("by", " for ".join(filter(None, (ticket.agent or ticket.graph, ticket.requester)))),
+        ("by", asked_by_text(ticket)),
         ("resource", ticket.resource or ""),
         ("takes", answer_text(ticket) if is_question(ticket) else ""),
         ("changed", difference_text(ticket)),

@@ -12,6 +12,7 @@ from langgraph_signoff.render import (
     SHORT_ID,
     Lines,
     aligned,
+    asked_by_text,
     grant_id,
     grant_lines,
     printable,
@@ -97,7 +98,7 @@ def _columns(console: Console, tickets: Sequence[Ticket], *, filtered: bool) -> 
     in_hand = any(_in_hand(ticket) for ticket in tickets)
     columns = ["id", "due in", "standing" if mixed else "", "in hand" if in_hand else "", "what"]
     columns += ["why"] if console.width >= _NARROW else []
-    columns += ["asked by"] if console.width >= _WIDE and any(_asked_by(ticket) for ticket in tickets) else []
+    columns += ["asked by"] if console.width >= _WIDE and any(asked_by_text(ticket) for ticket in tickets) else []
     return [column for column in columns if column]
 
 
@@ -111,16 +112,12 @@ def _cells(ticket: Ticket, now: datetime, *, is_wide: bool) -> dict[str, tuple[s
         "in hand": (_one_line(_in_hand(ticket)), ""),
         "what": (_one_line(what_text(ticket)), ""),
         "why": (_one_line(_why(ticket) if is_wide else ticket.reason_code), "dim"),
-        "asked by": (_one_line(_asked_by(ticket)), ""),
+        "asked by": (_one_line(asked_by_text(ticket)), ""),
     }
 
 
 def _why(ticket: Ticket) -> str:
     return ": ".join(filter(None, (ticket.reason_code, risk_text(ticket.risk))))
-
-
-def _asked_by(ticket: Ticket) -> str:
-    return " for ".join(filter(None, (ticket.agent or ticket.graph, ticket.requester)))
 
 
 def _in_hand(ticket: Ticket) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from langgraph_signoff.entries import Entry, Notice, stamp
 from langgraph_signoff.law import ASKS, Case
-from langgraph_signoff.render import SHORT_ID, printable, time_text
+from langgraph_signoff.render import SHORT_ID, asked_by_text, printable, time_text
 from langgraph_signoff.view import hush_of, to_ticket
 from langgraph_signoff.vocabulary import Standing, Ticket
 
@@ -124,7 +124,6 @@ def _call(case: Case, ticket: Ticket) -> dict[str, Any]:
 
 
 def _text(ticket: Ticket, about: Mapping[str, Any]) -> str:
-    who = " for ".join(filter(None, (ticket.agent or ticket.graph, ticket.requester)))
     asked = " and ".join(" or ".join(clause) for clause in about["reviewers"])
     args = (about.get("args") or {}).items()
     lines = [
@@ -138,7 +137,7 @@ def _text(ticket: Ticket, about: Mapping[str, Any]) -> str:
         ("queue", f"{ticket.queue}, {asked}" if asked else ticket.queue),
         ("owner", about["owner"]),
         ("assigned", about["assignee"]),
-        ("asked by", who),
+        ("asked by", asked_by_text(ticket)),
         ("due", time_text(ticket.due_at)),
         ("decide", about.get("link", "")),
     ]
