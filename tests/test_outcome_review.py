@@ -112,6 +112,20 @@ queues: {money: {owner: ana, reviewers: ["group:finance"], backup: [ana]}}
 """
 
 
+def test_silence_on_a_review_calls_nothing_that_silence_on_a_call_would_call(tmp_path: Path) -> None:
+    calls = "otherwise: {then: review, on_timeout: {tool: look}}"
+    policy = POLICY.replace("{reversible: true}, otherwise: review", f"{{reversible: true}}, {calls}")
+    for review in ("allow", "{then: review, window: 2h}"):
+        (tmp_path / review[1:5]).mkdir()
+        rule = f"outcome: {{otherwise: {review}}}\n"
+        hotel = Hotel(tmp_path / review[1:5], policy=policy[: policy.index("outcome:")] + rule)
+        [ticket] = hotel.run().tickets
+        assert (ticket.reason_code, ticket.requirements.on_timeout) == (
+            "put_off" if review == "allow" else "default_review",
+            "deny",
+        )
+
+
 def test_the_next_run_is_reviewed_for_what_it_did_itself(tmp_path: Path) -> None:
     hotel = Hotel(tmp_path, [*BOOKS, [("book", {"room": "3"})], "A third."])
     hotel.signoff.approve(hotel.run().tickets[0], by="ana")

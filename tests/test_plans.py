@@ -35,7 +35,7 @@ from langgraph_signoff.nodes.plan_tool import plan_tool
 from langgraph_signoff.nodes.schema import ToolSchema
 from langgraph_signoff.plan_text import step_text
 from langgraph_signoff.planning import rule
-from langgraph_signoff.vocabulary import Counts
+from langgraph_signoff.vocabulary import Counts, Fallback
 from support import NOW, Clock, agent, opening
 
 POLICY = """
@@ -325,6 +325,17 @@ def test_a_plan_asks_for_as_much_as_the_strictest_of_its_steps(bank: Bank) -> No
     assert "within 30m of the approval" in ticket.description
     with pytest.raises(NotAllowedToDecide):
         bank.signoff.approve(ticket, by="eve", reason="please")
+
+
+def test_silence_on_a_plan_calls_nothing_that_silence_on_a_step_would_call(bank: Bank) -> None:
+    calls = "on_timeout: {tool: look, args: {x: '{args.amount}'}}"
+    policy = f"version: 1\ntools: {{look: allow, pay: {{otherwise: {{then: review, {calls}}}}}}}\n"
+    bank.open([plan(PAY), [pay("cem", 7)]], policy=policy)
+    [proposed] = bank.run().tickets
+    assert proposed.requirements.on_timeout == "deny"
+    bank.signoff.reject(proposed, by="ana")
+    [asked_apart] = bank.resume().tickets
+    assert asked_apart.requirements.on_timeout == Fallback(tool="look", args={"x": "{args.amount}"})
 
 
 def test_an_exact_step_asks_for_what_that_very_call_would_ask_for(bank: Bank) -> None:

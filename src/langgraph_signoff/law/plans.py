@@ -178,7 +178,10 @@ def ruled_as_plan(own: Ruling, steps: Sequence[Ruling]) -> Ruling:
     return own.model_copy(
         update={
             "mode": "review",
-            "requirements": needs.model_copy(update={"queue": next(queues, "default")}),
+            # What a step's rule calls in time quotes the arguments of that step; a plan has none of these.
+            "requirements": needs.model_copy(
+                update={"queue": next(queues, "default"), "on_timeout": own.requirements.on_timeout}
+            ),
             "redact": tuple(dict.fromkeys((*own.redact, *secrets))),
             "risk": _worst([own.risk, *(ruling.risk for ruling in steps)]),
             "at_the_end": False,

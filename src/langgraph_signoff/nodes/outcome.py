@@ -177,11 +177,14 @@ class OutcomeReview:
         # Without `approved` nothing is done: a process that died over it leaves no doubt.
         ruling = ruling.model_copy(update={"idempotent": self._endings.approved is None})
         put_off = [case.ruling for case in work if case.ruling.at_the_end and case.ruling.mode == "allow"]
+        on_timeout = ruling.requirements.on_timeout
         for old in put_off:
             # It needs what would have been needed before. Where it was secret is another place here.
             code = "put_off" if ruling.mode == "allow" else ruling.reason_code
             ruling = law.ruled_again(old.model_copy(update={"redact": ()}), ruling)
-            ruling = ruling.model_copy(update={"reason_code": code})
+            # What the rule of a call has called in time quotes the arguments of that call.
+            needs = ruling.requirements.model_copy(update={"on_timeout": on_timeout})
+            ruling = ruling.model_copy(update={"reason_code": code, "requirements": needs})
         return ruling
 
     def _supersede(self, cases: Sequence[Case]) -> None:
