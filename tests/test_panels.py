@@ -166,6 +166,14 @@ def test_an_edit_under_another_panel_must_fill_both() -> None:
     assert story.say(APPROVE, "eda") is APPROVED
 
 
+def test_an_edit_from_so_many_people_to_a_panel_waits_for_both_and_can_be_decided() -> None:
+    story = Story.of(people=PEOPLE, approvals=3)
+    story.revise("ana", {"to": "bob", "amount": 4}, approvals=3, panels=(BOTH,))
+    story.say(APPROVE, "cem")
+    assert story.case.standing is PENDING
+    assert story.say(APPROVE, "bo") is APPROVED
+
+
 def test_answers_and_audits_are_counted_by_the_same_panels() -> None:
     story = of(BOTH, kind="question", args={"question": "Which?"}, answer_schema={"type": "string"})
     story.answer("ana", "this")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from langgraph_signoff.errors import NotAllowedToDecide
 from langgraph_signoff.law.case import Case, Involved
-from langgraph_signoff.panels import Voice, helps, is_possible, named, waiting_text
+from langgraph_signoff.panels import Voice, helps, is_met, is_possible, named, waiting_text
 from langgraph_signoff.vocabulary import Decision, Requirements, Reviewer, Standing
 
 People = Mapping[str, frozenset[str]] | None
@@ -126,9 +126,12 @@ def voice_of(by: str, people: People) -> Voice:
 
 
 def can_help(requirements: Requirements, voice: Voice, voices: Sequence[Voice]) -> bool:
-    """Whether an approval would fill a place that is open, if the places are laid out at all."""
+    """Whether an approval would fill a place that is open, if the places are laid out at all, or is wanted beside them."""
     panels = requirements.panels
-    return not panels or any(helps(panel, voices, voice) for panel in panels)
+    if not panels or any(helps(panel, voices, voice) for panel in panels):
+        return True
+    # An edit may have come under two rules: so many people, and these places.
+    return len(voices) < requirements.approvals and all(is_met(panel, voices) for panel in panels)
 
 
 def must_help(case: Case, by: str, people: People, agreed: Collection[str]) -> None:
