@@ -182,6 +182,25 @@ def test_arguments_that_parse_otherwise_each_time_deny_it_and_ask_nobody(post: P
     assert post.effects == []
 
 
+ITSELF = """
+version: 1
+queues: {default: {window: 2h, on_timeout: {tool: acknowledge, args: {to: '{args.to}'}}}}
+budgets: [{tool: acknowledge, sum: '7.0', limit: 10, per: hour, by: all}]
+tools: {acknowledge: {otherwise: {then: allow, once: true}}}
+"""
+
+
+def test_an_allowed_call_that_a_person_was_asked_about_is_not_called_by_silence(tmp_path: Path) -> None:
+    post = Post(tmp_path, ITSELF)
+    script = [[("acknowledge", {"to": "bob"})], [("acknowledge", {"to": "eve"})], "Done."]
+    with closing(post.signoff), agent(post.signoff, [post.acknowledge], script, threads=tmp_path / "t.db") as graph:
+        [ticket] = post.signoff.run(graph, {"messages": [("user", "go")]}, thread_id="t").tickets
+        assert (ticket.reason_code, ticket.requirements.on_timeout) == ("over_budget", "deny")
+        post.clock.advance(hours=3)  # and the budget is as good as new
+        assert post.signoff.follow_up(graph) == []
+    assert post.effects == ["acknowledge bob: "]
+
+
 def test_an_erased_ticket_sets_nothing_off(post: Post) -> None:
     with post.overdue() as graph:
         post.signoff.expire()

@@ -145,6 +145,10 @@ class Index:
         branches = [*self._branches(names, shared, denials=True), *self._branches(names[:1], shared, denials=False)]
         otherwise = self._ruling(shared, entry.otherwise, rule=f"{shared.rule}.otherwise")
         doubt, budgets = self._doubt(shared, entry), self._budgets(tool)
+        if self._kind == "tool":
+            # An allowed call comes to the queue that calls it in time if an advisor doubts it, or a budget is used up.
+            branches = [Branch(branch.when, _not_calling(tool, branch.ruling)) for branch in branches]
+            otherwise, doubt = _not_calling(tool, otherwise), _not_calling(tool, doubt)
         return Rulebook(branches, otherwise=otherwise, doubt=doubt, variables=self._document.vars, budgets=budgets)
 
     def _shared(self, tool: str, names: list[str]) -> Ruling:
@@ -218,6 +222,14 @@ class Index:
 
 def _placed(rules: Sequence[Rule]) -> Iterator[tuple[Path, Rule]]:
     return ((("rules", number), rule) for number, rule in enumerate(rules))
+
+
+def _not_calling(tool: str, ruling: Ruling) -> Ruling:
+    """The ruling; silence on a tool's call never calls that tool."""
+    ending = ruling.requirements.on_timeout
+    if not isinstance(ending, Fallback) or ending.tool != tool:
+        return ruling
+    return ruling.model_copy(update={"requirements": ruling.requirements.model_copy(update={"on_timeout": "deny"})})
 
 
 def _secrets(tool: Tool) -> Iterator[str]:
