@@ -17,6 +17,7 @@ settings.load_profile("calm")
 if TYPE_CHECKING:
     from agents import Agency
     from gates import Release
+    from support import Clock
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,6 +43,14 @@ def rng(seed: int, request: pytest.FixtureRequest) -> random.Random:
 def path(tmp_path: Path) -> Path:
     """Where a ledger may be made."""
     return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands until the test moves it."""
+    from support import Clock
+
+    return Clock()
 
 
 @pytest.fixture(scope="session")

@@ -99,6 +99,19 @@ def as_of_version(path: Path, version: int) -> None:
         db.execute(f"PRAGMA application_id = {sqlite_file.APPLICATION_ID}")
 
 
+def forge(path: Path, *statements: str) -> None:
+    """Changes a ledger's file as somebody with write access to it could, and puts the schema back."""
+    with closing(sqlite3.connect(path)) as db:
+        triggers = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            db.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            assert db.execute(statement).rowcount, f"{statement} changed nothing"
+        for _, sql in triggers:
+            db.execute(sql)
+        db.commit()
+
+
 @contextmanager
 def agent(
     signoff: Signoff,

@@ -31,11 +31,6 @@ FINANCE = (("group:finance",),)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def signoff(tmp_path: Path, clock: Clock) -> Iterator[Signoff]:
     people = {name: {"groups": sorted(groups)} for name, groups in PEOPLE.items()}
     policy = Policy(people=people, queues={"q": {"owner": "dora", "backup": ["ana"]}})

@@ -17,7 +17,7 @@ from langgraph_signoff import LedgerCorrupt, LedgerError, Policy, Signoff
 from langgraph_signoff.audit import verify
 from langgraph_signoff.ledger import Draft, Query, open_ledger
 from langgraph_signoff.ledger.sqlite import SqliteLedger
-from support import Clock, agent, open_ticket
+from support import Clock, agent, forge, open_ticket
 
 PARTS = 8  # of the file, for a machine with several cores
 CALLS = [("send", {"to": "bob"}), ("send", {"to": "eve"}), ("send", {"to": "carol"})]
@@ -66,19 +66,6 @@ def broken(path: Path, noted: str | None = None) -> list[str]:
             return verify(ledger, noted_seal=noted).broken
     except LedgerError as error:
         return [f"{type(error).__name__}: {error}"]
-
-
-def forge(path: Path, *statements: str) -> None:
-    """Changes the file as somebody with write access to it could, and puts the schema back."""
-    with closing(sqlite3.connect(path)) as db:
-        triggers = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        for name, _ in triggers:
-            db.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            assert db.execute(statement).rowcount, f"{statement} changed nothing"
-        for _, sql in triggers:
-            db.execute(sql)
-        db.commit()
 
 
 def content(path: Path) -> list[Any]:

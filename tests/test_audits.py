@@ -37,7 +37,7 @@ from langgraph_signoff.law import Choice
 from langgraph_signoff.ledger import Draft, link, open_ledger
 from langgraph_signoff.policy.quoting import quote
 from langgraph_signoff.vocabulary import AUDITS
-from support import NOW, Clock, agent, as_of_version, open_audit, open_ticket, opening
+from support import NOW, Clock, agent, as_of_version, forge, open_audit, open_ticket, opening
 from test_policy import ruled
 
 POLICY = """
@@ -64,11 +64,6 @@ def tag(order: int, pin: str = "4711") -> str:
 def fails(order: int, pin: str = "4711") -> str:
     """Tags an order."""
     raise ConnectionError(f"no answer of {order}")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
@@ -491,15 +486,7 @@ def test_every_choice_can_be_made_again_from_the_record(signoff: Signoff, path: 
 
 def forged(path: Path, *statements: str) -> list[str]:
     """What a check finds when somebody with the file has changed it so, and put the triggers back."""
-    with closing(sqlite3.connect(path)) as db:
-        triggers = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        for name, _ in triggers:
-            db.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            assert db.execute(statement).rowcount, f"{statement} changed nothing"
-        for _, sql in triggers:
-            db.execute(sql)
-        db.commit()
+    forge(path, *statements)
     with closing(open_ledger(str(path))) as ledger:
         return verify(ledger).broken
 

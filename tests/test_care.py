@@ -27,11 +27,6 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def signoff(tmp_path: Path, clock: Clock) -> Iterator[Signoff]:
     with closing(Signoff(tmp_path / "signoff.db", policy=Policy(people=PEOPLE), clock=clock)) as signoff:
         yield signoff

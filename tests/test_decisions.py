@@ -62,11 +62,6 @@ CARD = "4111-1111-1111-1111"
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def signoff(path: Path, clock: Clock) -> Iterator[Signoff]:
     with closing(Signoff(path, clock=clock)) as signoff:
         yield signoff

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import pytest
 from pydantic import AfterValidator
 
-from langgraph_signoff import Action, Advice, FollowUp, Policy, PolicyError, Query, Ruling, Signoff, Standing
-from support import NOW, Clock, agent, opening
+from langgraph_signoff import Action, Advice, FollowUp, Policy, PolicyError, Query, Ruling, Standing
+from support import NOW, agent, opening
+from workplace import Workplace
 
 POLICY = """
 version: 1
@@ -36,28 +37,11 @@ Restless = Annotated[str, AfterValidator(lambda value: f"{value} {next(_numbers)
 _numbers = itertools.count()
 
 
-class Post:
-    """An agent that sends letters, and what its tools have done, kept outside of it."""
+class Post(Workplace):
+    """An agent that sends letters."""
 
     def __init__(self, folder: Path, policy: str = POLICY) -> None:
-        self.folder, self.clock, self.policy = folder, Clock(), Policy.parse(policy)
-        self.signoff = self.again()
-        self.fails = False
-
-    def again(self, **more: Any) -> Signoff:
-        return Signoff(self.folder / "signoff.db", policy=self.policy, clock=self.clock, lease=0.5, wait=1, **more)
-
-    @property
-    def effects(self) -> list[str]:
-        path = self.folder / "effects.txt"
-        return path.read_text().splitlines() if path.exists() else []
-
-    def effect(self, text: str) -> str:
-        with (self.folder / "effects.txt").open("a") as file:
-            file.write(text + "\n")
-        if self.fails:
-            raise ConnectionError("no answer")
-        return text
+        super().__init__(folder, policy)
 
     def send(self, to: str, pin: str = "") -> str:
         """Sends a letter."""

@@ -30,7 +30,8 @@ from langgraph_signoff import (
 )
 from langgraph_signoff.middleware import SignoffMiddleware
 from langgraph_signoff.testing import ScriptedModel
-from support import Clock, agent, open_audit
+from support import agent, open_audit
+from workplace import Workplace
 
 POLICY = """
 version: 1
@@ -47,30 +48,11 @@ LEFT = "no gate of this graph declares an undo for tag, or not each of them the 
 CALL = "{tool: escalate, args: {order: '{args.order}', text: '{tool} at {vars.desk}, {flag.by}: {flag.reason}'}}"
 
 
-class Shop:
-    """An agent that tags orders, with what its tools have done kept outside of it."""
+class Shop(Workplace):
+    """An agent that tags orders."""
 
     def __init__(self, folder: Path, on_flag: str = UNDO, *, more: str = "") -> None:
-        self.folder, self.clock = folder, Clock()
-        self.policy = Policy.parse(POLICY.replace("ON_FLAG", on_flag) + more)
-        self.signoff = self.again()
-        self.fails = False
-
-    def again(self) -> Signoff:
-        """Another process's front door to the same ledger."""
-        return Signoff(self.folder / "signoff.db", policy=self.policy, clock=self.clock, lease=0.5, wait=1)
-
-    @property
-    def effects(self) -> list[str]:
-        path = self.folder / "effects.txt"
-        return path.read_text().splitlines() if path.exists() else []
-
-    def effect(self, text: str) -> str:
-        with (self.folder / "effects.txt").open("a") as file:
-            file.write(text + "\n")
-        if self.fails:
-            raise ConnectionError("no answer")
-        return text
+        super().__init__(folder, POLICY.replace("ON_FLAG", on_flag) + more)
 
     def tag(self, order: int, pin: str = "4711") -> dict[str, Any]:
         """Tags an order."""

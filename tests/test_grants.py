@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta, timezone
@@ -31,7 +30,8 @@ from langgraph_signoff.ledger import GrantQuery
 from langgraph_signoff.ledger.sqlite_grants import READ_USE
 from langgraph_signoff.policy.checks import RESERVED_CODES
 from langgraph_signoff.view import words_of
-from support import Clock, agent, open_ticket
+from payments import Payments
+from support import agent, open_ticket
 
 POLICY = """
 version: 1
@@ -58,22 +58,13 @@ def pay(to: str = "bob", amount: float = 5.0, **more: Any) -> list[tuple[str, di
     return [("pay", {"to": to, "amount": amount, **more})]
 
 
-class Bank:
-    """An agent that pays, on real files; every payment is a row outside of the graph."""
+class Bank(Payments):
+    """An agent that pays, under a policy that leaves room for grants."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.folder, self.clock, self._stack = folder, Clock(), stack
-        with closing(sqlite3.connect(folder / "bank.db")) as db:
-            db.execute("CREATE TABLE paid (who TEXT, amount REAL)")
-        self.signoff = self.new_signoff()
-        self.graph: Any = None
+        super().__init__(folder, stack, POLICY)
 
-    def new_signoff(self, policy: str = POLICY, **options: Any) -> Signoff:
-        made = Signoff(self.folder / "signoff.db", policy=Policy.parse(policy), clock=self.clock, **options)
-        self._stack.callback(made.close)
-        return made
-
-    def play(self, *script: Any, thread: str = "t", policy: str = POLICY, gate: Any = None, **options: Any) -> Run:
+    def play(self, *script: Any, thread: str = "t", policy: str | None = None, gate: Any = None, **options: Any) -> Run:
         """Runs a script of the agent in a thread."""
         self.signoff = self.new_signoff(policy, **options)
         tools = [self.pay, self.look, self.drop]
@@ -82,29 +73,10 @@ class Bank:
         self.graph = self._stack.enter_context(agent(self.signoff, tools, lines, threads=file, **(gate or {})))
         return self.signoff.run(self.graph, {"messages": [("user", "go")]}, thread_id=thread)
 
-    def pay(self, to: str, amount: float = 5.0, pin: str = "none") -> str:
-        """Pays."""
-        with closing(sqlite3.connect(self.folder / "bank.db")) as db, db:
-            db.execute("INSERT INTO paid VALUES (?, ?)", (to, amount))
-        return f"paid {amount:g} to {to}"
-
-    def look(self, x: int) -> str:
-        """Looks."""
-        return f"saw {x}"
-
-    def drop(self, x: int) -> str:
-        """Drops."""
-        return f"dropped {x}"
-
     def grant(self, **more: Any) -> Grant:
         """A permission for small payments, as ana gives it."""
         given = {"by": "ana", "reason": "small ones", "until": "30d", "when": SMALL, **more}
         return self.signoff.grant("pay", **given)
-
-    @property
-    def paid(self) -> list[tuple[str, float]]:
-        with closing(sqlite3.connect(self.folder / "bank.db")) as db:
-            return db.execute("SELECT who, amount FROM paid ORDER BY rowid").fetchall()
 
     @property
     def only(self) -> Grant:

@@ -28,11 +28,6 @@ def ledger(path: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def leases(ledger: Ledger, clock: Clock) -> Leases:
     return Leases(ledger, clock, seconds=LEASE)
 

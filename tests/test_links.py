@@ -26,11 +26,6 @@ URL = "https://signoff.example.org/decide"
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def signoff(path: Path, tmp_path: Path, clock: Clock) -> Iterator[Signoff]:
     """A ledger whose messages go into a diary, one for each person."""
     with closing(Signoff(path, policy=rules(tmp_path), clock=clock)) as made:

@@ -18,11 +18,6 @@ from telling import ALL, ask, owed, policy
 ONE = {"log": {"command": ["true"]}}
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 def signoff_of(path: Path, rules: Policy, clock: Clock) -> Signoff:
     return Signoff(path, policy=rules, clock=clock)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from langgraph_signoff import (
     Policy,
     RevisionRefused,
     Run,
-    Signoff,
     Standing,
     Ticket,
     TicketClosed,
@@ -36,7 +34,8 @@ from langgraph_signoff.nodes.schema import ToolSchema
 from langgraph_signoff.plan_text import step_text
 from langgraph_signoff.planning import rule
 from langgraph_signoff.vocabulary import Counts, Fallback
-from support import NOW, Clock, agent, opening
+from payments import Payments
+from support import NOW, agent, opening
 
 POLICY = """
 version: 1
@@ -66,49 +65,19 @@ def pay(to: str = "bob", amount: float = 5.0, **more: Any) -> tuple[str, dict[st
     return ("pay", {"to": to, "amount": amount, **more})
 
 
-class Bank:
-    """An agent that may plan, on real files; every payment is a row outside of the graph."""
+class Bank(Payments):
+    """An agent that may plan what it pays."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.folder, self.clock, self._stack = folder, Clock(), stack
-        with closing(sqlite3.connect(folder / "bank.db")) as db:
-            db.execute("CREATE TABLE IF NOT EXISTS paid (who TEXT, amount REAL)")
-        self.signoff = self.new_signoff()
-        self.graph: Any = None
+        super().__init__(folder, stack, POLICY)
 
-    def new_signoff(self, policy: str = POLICY, **options: Any) -> Signoff:
-        made = Signoff(
-            self.folder / "signoff.db", policy=Policy.parse(policy), **{"clock": self.clock, "wait": 0.5, **options}
-        )
-        self._stack.callback(made.close)
-        return made
-
-    def open(self, script: Sequence[Any], *, policy: str = POLICY, **options: Any) -> None:
+    def open(self, script: Sequence[Any], *, policy: str | None = None, **options: Any) -> None:
         self.signoff = self.new_signoff(policy, **options)
         tools = [self.pay, self.look, self.drop]
         everything = [*tools, self.signoff.plan(tools)]
         self.graph = self._stack.enter_context(
             agent(self.signoff, everything, script, threads=self.folder / "threads.db")
         )
-
-    def pay(self, to: str, amount: float = 5.0, pin: str = "none") -> str:
-        """Pays."""
-        with closing(sqlite3.connect(self.folder / "bank.db")) as db, db:
-            db.execute("INSERT INTO paid VALUES (?, ?)", (to, amount))
-        return f"paid {amount:g} to {to}"
-
-    def look(self, x: int) -> str:
-        """Looks."""
-        return f"saw {x}"
-
-    def drop(self, x: int) -> str:
-        """Drops."""
-        raise AssertionError("the policy denies it")
-
-    @property
-    def paid(self) -> list[tuple[str, float]]:
-        with closing(sqlite3.connect(self.folder / "bank.db")) as db:
-            return db.execute("SELECT who, amount FROM paid ORDER BY rowid").fetchall()
 
     def run(self, text: str = "go", *, thread: str = "t") -> Run:
         return self.signoff.run(self.graph, {"messages": [("user", text)]}, thread_id=thread)

@@ -188,11 +188,6 @@ def staged(scenario: Scenario, folder: Path, clock: Callable[[], datetime]) -> I
             yield stage
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture(params=SCENARIOS, ids=str)
 def stage(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Stage]:
     with staged(request.param, tmp_path, clock) as stage:

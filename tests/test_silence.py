@@ -50,11 +50,6 @@ def kinds(signoff: Signoff, ticket_id: str) -> list[str]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def signoff(tmp_path: Path, clock: Clock) -> Iterator[Signoff]:
     people = {name: {"groups": sorted(groups)} for name, groups in PEOPLE.items()}
     with closing(Signoff(tmp_path / "signoff.db", policy=Policy(people=people), clock=clock)) as signoff:

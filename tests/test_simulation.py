@@ -24,11 +24,6 @@ POLICY = Policy(tools={"send": {"rules": RULES, "otherwise": {"then": "allow", "
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def signoff(tmp_path: Path, clock: Clock) -> Iterator[Signoff]:
     with closing(Signoff(tmp_path / "signoff.db", policy=POLICY, clock=clock)) as made:
         yield made

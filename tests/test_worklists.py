@@ -29,11 +29,6 @@ FINANCE, LEADS = (("group:finance",),), (("group:leads",),)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def signoff(tmp_path: Path, clock: Clock) -> Iterator[Signoff]:
     with closing(Signoff(tmp_path / "signoff.db", policy=POLICY, clock=clock)) as made:
         yield made

@@ -15,7 +15,7 @@ from failures.world import World
 from langgraph_signoff import Policy, Signoff, Standing
 from langgraph_signoff.claims import Unpermitted
 from langgraph_signoff.records import Opening
-from support import Clock, opening
+from support import Clock, forge, opening
 
 from .crew import Scene
 
@@ -168,13 +168,7 @@ def test_a_tampered_budget_is_found(tmp_path: Path, statement: str) -> None:
         for _ in range(2):
             signoff.claims.claim(open_call(signoff).id)
         assert signoff.verify().broken == []
-    with closing(sqlite3.connect(tmp_path / "s.db")) as db, db:
-        triggers = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        for name, _ in triggers:
-            db.execute(f"DROP TRIGGER {name}")
-        assert db.execute(statement).rowcount
-        for _, sql in triggers:
-            db.execute(sql)
+    forge(tmp_path / "s.db", statement)
     with closing(new_signoff(tmp_path)) as signoff:
         assert signoff.verify().broken
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -21,7 +20,7 @@ from langgraph_signoff.ledger import Draft, link
 from langgraph_signoff.ledger.sqlite import SqliteLedger
 from langgraph_signoff.records import Opening
 from langgraph_signoff.vocabulary import GRANTED, Granted
-from support import NOW, Clock, opening
+from support import NOW, Clock, forge, opening
 
 from .crew import Scene
 
@@ -314,14 +313,7 @@ def test_a_use_by_nobody_is_found(tmp_path: Path) -> None:
 
 def tamper(path: Path, *statements: str) -> list[str]:
     """What a check finds after somebody with write access to the file has changed it and put the schema back."""
-    with closing(sqlite3.connect(path)) as db, db:
-        triggers = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        for name, _ in triggers:
-            db.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            assert db.execute(statement).rowcount, f"{statement} changed nothing"
-        for _, sql in triggers:
-            db.execute(sql)
+    forge(path, *statements)
     with closing(Signoff(path)) as signoff:
         return signoff.verify().broken
 
