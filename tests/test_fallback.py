@@ -233,6 +233,11 @@ def test_fixed_arguments_are_ruled_when_the_file_is_loaded() -> None:
         Policy.parse(policy.replace("'{args.to}'", "eve").replace("'{tool} waits at {vars.desk}'", "waits"))
 
 
+def test_a_queue_to_which_only_what_no_entry_names_comes_is_held_to_the_same() -> None:
+    with pytest.raises(PolicyError, match=r"queues.default.on_timeout.tool: wipe is deny, never allow"):
+        Policy(queues={"default": {"on_timeout": {"tool": "wipe"}}}, tools={"wipe": "deny"})
+
+
 def test_a_rule_may_deny_where_its_queue_calls() -> None:
     policy = Policy.parse(POLICY.replace("queue: letters}", "queue: letters, on_timeout: deny}"))
     assert policy.rule(opening().action, now=NOW).requirements.on_timeout == "deny"

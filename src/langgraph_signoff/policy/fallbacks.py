@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from langgraph_signoff.policy.describe import secret_path
@@ -17,24 +17,40 @@ _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 def fallback_mistakes(document: Document, indexes: Mapping[str, Index]) -> Iterator[tuple[Path, str]]:
     """What is wrong with the calls that silence sets off: where, and why."""
+    tools = indexes["tool"]
+    for name, queue in document.queues.items():
+        # What no entry names may be asked there too.
+        if isinstance(queue.on_timeout, Fallback):
+            for key, problem in _mistakes(queue.on_timeout, tools, document.vars, []):
+                yield ("queues", name, "on_timeout", key), problem
     for section in SECTIONS.values():
         for name, entry in getattr(document, section).items():
-            for then, path in _asking((section, name), entry):
-                queue = document.queues.get(then.queue or "default", Queue())
-                fallback = then.on_timeout or queue.on_timeout
-                if not isinstance(fallback, Fallback):
-                    continue
-                at = path if then.on_timeout else ("queues", then.queue or "default", "on_timeout")
-                secrets = [found for written in entry.redact if (found := secret_path(written))]
-                if problem := quote_mistake(fallback.args, document.vars, secrets, of_flag=False):
-                    yield (*at, "args"), problem
+            secrets = [found for written in entry.redact if (found := secret_path(written))]
+            for fallback, at in _set_off((section, name), entry, document):
                 if section == "tools" and fits(fallback.tool, name):
-                    yield (
-                        (*at, "tool"),
-                        f"would call {fallback.tool} although nobody has approved it; name another tool",
-                    )
-                elif problem := _not_allowed(fallback, indexes["tool"], document.vars):
-                    yield (*at, "tool"), problem
+                    told = f"would call {fallback.tool} although nobody has approved it; name another tool"
+                    yield (*at, "tool"), told
+                    continue
+                for key, problem in _mistakes(fallback, tools, document.vars, secrets):
+                    yield (*at, key), problem
+
+
+def _set_off(path: Path, entry: Tool, document: Document) -> Iterator[tuple[Fallback, Path]]:
+    """What silence on the reviews of an entry calls, and where that is written."""
+    for then, at in _asking(path, entry):
+        name = then.queue or "default"
+        fallback = then.on_timeout or document.queues.get(name, Queue()).on_timeout
+        if isinstance(fallback, Fallback):
+            yield fallback, at if then.on_timeout else ("queues", name, "on_timeout")
+
+
+def _mistakes(
+    fallback: Fallback, tools: Index, variables: Mapping[str, Json], secrets: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    if problem := quote_mistake(fallback.args, variables, secrets, of_flag=False):
+        yield "args", problem
+    if problem := _not_allowed(fallback, tools, variables):
+        yield "tool", problem
 
 
 def fallbacks(document: Document) -> Iterator[tuple[Path, str]]:
