@@ -83,7 +83,7 @@ class Batches(Speaking):
     def _refusal(self, case: Case, batch: Batch) -> str:
         say = Say(batch.verdict, batch.by, case.digest, batch.reason, "", case.generation)
         try:
-            self._voice().step(say, lambda case, said: self._drafts(case, said, batch))(case)
+            self._speaker().step(say, lambda case, said: self._drafts(case, said, batch))(case)
         except DecisionRefused as error:
             return str(error)
         return ""

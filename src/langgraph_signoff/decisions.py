@@ -13,13 +13,13 @@ from langgraph_signoff.canonical import is_deeper
 from langgraph_signoff.desk import Step
 from langgraph_signoff.errors import DecisionRefused, GrantRefused, IncompleteDecision, TooFast
 from langgraph_signoff.granting import Effect
+from langgraph_signoff.grants import Grants
 from langgraph_signoff.handling import Handling
 from langgraph_signoff.law import Case, Halt, Say, Scope
 from langgraph_signoff.law.grants import Giver
 from langgraph_signoff.ledger import Draft
-from langgraph_signoff.permissions import Permissions
 from langgraph_signoff.revision import revise
-from langgraph_signoff.speaking import Voice
+from langgraph_signoff.speaking import Speaker
 from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Answer, Json, Reply, Ticket, Verdict
 
@@ -28,7 +28,7 @@ _EFFECTS: dict[Verdict, Effect] = {Verdict.APPROVE: "allow", Verdict.REJECT: "re
 _DEEPEST = 100  # levels of what comes from outside; a stack holds some hundreds
 
 
-class Decisions(Permissions, Handling):
+class Decisions(Grants, Handling):
     """Takes decisions, answers and halts."""
 
     def approve(
@@ -136,12 +136,12 @@ class Decisions(Permissions, Handling):
 
         `by` is taken to the letter: a server's user whose name only looks like another's is somebody else.
         """
-        voice = self._voice()
-        steps = {reply.ticket_id: self._step(reply, by, voice) for reply in replies}
+        speaker = self._speaker()
+        steps = {reply.ticket_id: self._step(reply, by, speaker) for reply in replies}
         if len(steps) < len(replies):
             raise IncompleteDecision("one ticket is named twice")
         try:
-            return [to_ticket(case) for case in self._heard_together(steps, voice)]
+            return [to_ticket(case) for case in self._heard_together(steps, speaker)]
         except TooFast:
             self._note_haste(
                 {r.ticket_id: said(r, by) for r in replies if r.says in (Verdict.APPROVE, Verdict.CONFIRM)}
@@ -211,13 +211,15 @@ class Decisions(Permissions, Handling):
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    def _step(self, reply: Reply, by: str, voice: Voice) -> Step:
+    def _step(self, reply: Reply, by: str, speaker: Speaker) -> Step:
         says = reply.says
         if is_deeper([reply.args, reply.value], _DEEPEST):
             raise IncompleteDecision(f"it is nested more than {_DEEPEST} levels deep")
         if isinstance(says, Answer):
             settles = Say(Verdict.COMMENT, by, "", reply.reason)
-            return voice.step(settles, lambda case, said: law.settle(case, says, said, self._people(case), reply.value))
+            return speaker.step(
+                settles, lambda case, said: law.settle(case, says, said, self._people(case), reply.value)
+            )
         if says is Verdict.REVISE and reply.args is None and not reply.reason.strip():
             raise IncompleteDecision("a revision is either args (what should run) or words (what to propose instead)")
         if says is Verdict.ANSWER and "value" not in reply.model_fields_set:
@@ -236,11 +238,11 @@ class Decisions(Permissions, Handling):
                 return law.comment(case, say, self._people(case))
             return law.decide(case, say, self._people(case))
 
-        return voice.step(said(reply, by), step)
+        return speaker.step(said(reply, by), step)
 
-    def _heard_together(self, steps: Mapping[str, Step], voice: Voice) -> list[Case]:
+    def _heard_together(self, steps: Mapping[str, Step], speaker: Speaker) -> list[Case]:
         policies = self._policy_in_force()
-        return self.desk.write_together(steps, policies=policies, ends=lambda: voice.read)
+        return self.desk.write_together(steps, policies=policies, ends=lambda: speaker.read)
 
     def _say(self, verdict: Verdict, ticket: Ticket | str, by: str, reason: str, if_digest: str | None) -> Say:
         if isinstance(ticket, Ticket):
@@ -268,9 +270,9 @@ class Decisions(Permissions, Handling):
             raise
 
     def _note_haste(self, said: Mapping[str, Say]) -> None:
-        voice = self._voice()
+        speaker = self._speaker()
         for ticket_id, say in said.items():
-            step = voice.step(say, lambda case, heard: law.hurried(case, heard, self._people(case)))
+            step = speaker.step(say, lambda case, heard: law.hurried(case, heard, self._people(case)))
             with suppress(DecisionRefused):  # somebody has decided meanwhile
                 self.desk.write(ticket_id, step)
 

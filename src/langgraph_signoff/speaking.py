@@ -13,7 +13,7 @@ from langgraph_signoff.view import to_ticket
 from langgraph_signoff.vocabulary import Ticket
 
 
-class Voice:
+class Speaker:
     """Finds in whose name somebody speaks; `read`: the streams that this rests on, with the number of their last entry."""
 
     def __init__(self, desk: Desk, people: Callable[[Case], law.People]) -> None:
@@ -44,9 +44,9 @@ class Speaking(Office):
         *,
         policies: Iterable[tuple[str, str]] = (),
     ) -> Ticket:
-        voice = self._voice()
-        heard = voice.step(say, step)
-        return to_ticket(self.desk.write(self._id(ticket), heard, policies=policies, ends=lambda: voice.read))
+        speaker = self._speaker()
+        heard = speaker.step(say, step)
+        return to_ticket(self.desk.write(self._id(ticket), heard, policies=policies, ends=lambda: speaker.read))
 
-    def _voice(self) -> Voice:
-        return Voice(self.desk, self._people)
+    def _speaker(self) -> Speaker:
+        return Speaker(self.desk, self._people)

@@ -84,16 +84,16 @@ class Telling(Decisions):
             raise
 
     def _decided_by(self, link: Link, words: Mapping[str, Json]) -> Ticket:
-        voice = self._voice()
+        speaker = self._speaker()
 
         def step(case: Case) -> list[Draft]:
             self._check(link, case)
-            first, *others = self._step(_reply(case, words), link.person, voice)(case)
+            first, *others = self._step(_reply(case, words), link.person, speaker)(case)
             # In the entry itself: whoever comes second finds it, in whichever process.
             return [replace(first, body={**first.body, "link": link.name}), *others]
 
         policies = self._policy_in_force()
-        return to_ticket(self.desk.write(link.ticket_id, step, policies=policies, ends=lambda: voice.read))
+        return to_ticket(self.desk.write(link.ticket_id, step, policies=policies, ends=lambda: speaker.read))
 
     def _link(self, token: str) -> Link:
         if self.policy.links is None:

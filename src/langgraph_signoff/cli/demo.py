@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from langgraph_signoff.demo.story import Effects, Scene, Stage
 
 _WIDTH = 118
-_GATED = ("propose", "decide", "resume_and_die", "recover")
 _BARE = ("bare_propose", "bare_resume_and_die", "bare_recover")
 
 KEEP = Annotated[

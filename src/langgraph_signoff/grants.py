@@ -20,7 +20,7 @@ from langgraph_signoff.office import Office
 from langgraph_signoff.vocabulary import Grant, Json, Terms, Ticket
 
 
-class Permissions(Office):
+class Grants(Office):
     """Gives, seconds, lists and revokes grants."""
 
     def grant(
