@@ -208,6 +208,7 @@ def test_as_many_approvals_as_there_are_come_from_as_many_people(said: list[tupl
         ({"until": NOW - DAY}, IncompleteDecision, "in the future"),
         ({"until": NOW + 400 * DAY}, IncompleteDecision, "within a year"),
         ({"start": NOW + 9 * DAY}, IncompleteDecision, "ends after it begins"),
+        ({"until": (NOW + DAY).replace(tzinfo=None)}, IncompleteDecision, "with a time zone"),
     ],
 )
 def test_a_delegation_that_cannot_hold_is_refused(signoff: Signoff, more: Any, error: Any, says: str) -> None:

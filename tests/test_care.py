@@ -12,12 +12,13 @@ import pytest
 
 from cli_support import Desk
 from langgraph_signoff import Policy, PolicyError, Reply, Signoff, Standing, Ticket, Verdict
+from langgraph_signoff.entries import hash_entry
 from langgraph_signoff.errors import IncompleteDecision, NotAllowedToDecide, TicketClosed, TooFast
 from langgraph_signoff.law import audit_id, stricter
 from langgraph_signoff.ledger import Draft
 from langgraph_signoff.records import Opening
 from langgraph_signoff.vocabulary import Requirements
-from support import Clock, open_ticket, opening
+from support import Clock, forge, open_ticket, opening
 from test_policy import ruled
 
 PEOPLE: dict[str, Any] = {name: {} for name in ("ana", "bo", "cem")}
@@ -41,7 +42,8 @@ def kinds(signoff: Signoff, ticket: Ticket) -> list[str]:
 
 def test_an_approval_answers_every_item_and_the_answers_are_on_the_record(signoff: Signoff) -> None:
     ticket = open_ticket(signoff, checklist=ITEMS)
-    for given in (None, {}, {ITEMS[0]: "yes"}, {**ALL, ITEMS[1]: " "}):
+    given: Any
+    for given in (None, {}, {ITEMS[0]: "yes"}, {**ALL, ITEMS[1]: " "}, {**ALL, ITEMS[1]: True}):
         with pytest.raises(IncompleteDecision, match="the recipient is known"):
             signoff.approve(ticket, by="ana", checked=given)
     with pytest.raises(IncompleteDecision, match="'the weather' is no item"):
@@ -216,6 +218,22 @@ def test_whoever_approved_looks_at_it_in_nobody_elses_name_either(signoff: Signo
         with pytest.raises(NotAllowedToDecide, match="a second look is somebody else's"):
             says(audit, by="ana")
     assert signoff.audits() == [audit]
+
+
+def test_a_second_look_that_hides_who_approved_is_found_also_if_it_is_chained_anew(
+    tmp_path: Path, signoff: Signoff
+) -> None:
+    ticket = ran(signoff, second_look=1.0)
+    [entry] = signoff.history(ticket.audit)
+    body = entry.body_json.replace('"approved_by":["ana"]', '"approved_by":[]')
+    told = (entry.stream, entry.seq, entry.at, entry.kind, body, entry.contents_hash, entry.prev)
+    quoted = body.replace("'", "''")
+    forge(
+        tmp_path / "signoff.db",
+        f"UPDATE entries SET body = '{quoted}', hash = '{hash_entry(*told)}' WHERE hash = '{entry.hash}'",
+    )
+    [broken] = signoff.verify().broken
+    assert "was approved by others than its second look says" in broken
 
 
 def test_a_share_is_chosen_that_the_secret_decides(signoff: Signoff) -> None:

@@ -41,3 +41,5 @@ def _wrong_run(ledger: Ledger, case: Case, ran: Entry) -> Iterator[str]:
         yield f"{name} was {'' if opened else 'not '}audited, and its choice says otherwise"
     elif opened and opened[0].body.get("ran") != ran.hash:
         yield f"{name} has the audit of another outcome"
+    elif opened and opened[0].body.get("approved_by", []) != list(case.hands):
+        yield f"{name} was approved by others than its second look says"

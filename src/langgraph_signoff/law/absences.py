@@ -83,6 +83,8 @@ def delegate(wanted: Absence, *, people: People, owners: Collection[str], now: d
             raise IncompleteDecision("a delegation names who is away, who decides in their place, and by whose word")
         if people is not None and name not in people:
             raise NotAllowedToDecide(unknown(name, people))
+    if wanted.start.tzinfo is None or wanted.until.tzinfo is None:
+        raise IncompleteDecision("a delegation says when it begins and ends with a time zone")
     if wanted.absent == wanted.deputy:
         raise IncompleteDecision(f"{wanted.absent} cannot stand in for themselves")
     _in_charge(wanted.by, wanted.absent, owners)

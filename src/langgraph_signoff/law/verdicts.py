@@ -241,7 +241,7 @@ def _looked(case: Case, say: Say) -> None:
     needs = case.requirements
     if unknown_items := sorted(set(say.checked) - set(needs.checklist)):
         raise IncompleteDecision(f"{unknown_items[0]!r} is no item of the checklist of ticket {case.id[:12]}")
-    if missing := [item for item in needs.checklist if not say.checked.get(item, "").strip()]:
+    if missing := [item for item in needs.checklist if not _words(say.checked.get(item))]:
         raise IncompleteDecision(f"the policy wants an answer with the approval to: {'; '.join(missing)}")
     if needs.read_for is None or (say.by, case.generation) in case.hurried:
         return
@@ -250,6 +250,11 @@ def _looked(case: Case, say: Say) -> None:
             f"ticket {case.id[:12]} is to be read for {format_duration(needs.read_for)} before it is approved; "
             "read it, and say it once more"
         )
+
+
+def _words(answered: object) -> str:
+    # What comes from Python may be a bool.
+    return answered.strip() if isinstance(answered, str) else ""
 
 
 def _once(case: Case, say: Say) -> None:
