@@ -19,7 +19,7 @@ from langgraph_signoff.vocabulary import SHORTEST_DIGEST
 
 SEALS = "seals"
 
-_NO_TICKETS = (SEALS, law.HALTS, law.ABSENCES)  # streams without a standing
+_NO_TICKETS = (SEALS, law.HALTS, law.DELEGATIONS)  # streams without a standing
 
 
 @dataclass

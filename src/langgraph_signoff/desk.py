@@ -244,14 +244,14 @@ class Desk:
         """Adds what `step` makes of the halts that hold; what holds then."""
         return law.halts(self._write_on(law.HALTS, lambda history: step(law.halts(history))))
 
-    def absences(self) -> law.Absences:
+    def delegations(self) -> law.Delegations:
         """Who stands in for whom."""
-        with _readable(law.ABSENCES):
-            return law.absences(self.ledger.history(law.ABSENCES))
+        with _readable(law.DELEGATIONS):
+            return law.delegations(self.ledger.history(law.DELEGATIONS))
 
-    def write_absence(self, step: Callable[[law.Absences], Draft]) -> law.Absences:
+    def write_delegation(self, step: Callable[[law.Delegations], Draft]) -> law.Delegations:
         """Adds what `step` makes of the delegations that hold; what holds then."""
-        return law.absences(self._write_on(law.ABSENCES, lambda history: step(law.absences(history))))
+        return law.delegations(self._write_on(law.DELEGATIONS, lambda history: step(law.delegations(history))))
 
     def _write_on(self, stream: str, step: Callable[[list[Entry]], Draft]) -> list[Entry]:
         def attempt() -> list[Entry]:

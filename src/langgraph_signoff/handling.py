@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from langgraph_signoff import law
 from langgraph_signoff.durations import parse_duration
-from langgraph_signoff.law import Absence, Case, Say
+from langgraph_signoff.law import Case, Delegation, Say
 from langgraph_signoff.ledger import Draft
 from langgraph_signoff.speaking import Speaking
 from langgraph_signoff.view import to_ticket
@@ -52,7 +52,7 @@ class Handling(Speaking):
         """
         case = self.desk.case(self._id(ticket))
         now = self.desk.clock()
-        away = {each.absent for each in self.desk.absences().at(now) if each.holds(now)}
+        away = {each.absent for each in self.desk.delegations().at(now) if each.holds(now)}
         return law.suggest(case, self._people(case), self.ledger.loads(), away=away)
 
     def request_info(self, ticket: Ticket | str, text: str, *, by: str, of: str = "") -> Ticket:
@@ -89,7 +89,7 @@ class Handling(Speaking):
 
     def delegate(
         self, absent: str, *, to: str, until: datetime, by: str, start: datetime | None = None, reason: str = ""
-    ) -> list[Absence]:
+    ) -> list[Delegation]:
         """Lets somebody decide in the name of one who is away, from `start` (now) until `until`; every delegation that holds.
 
         It is said by who is away, or by the owner of a queue, and then for that queue only; a later one replaces the one before. Both names are on the record of
@@ -97,19 +97,19 @@ class Handling(Speaking):
         NotAllowedToDecide, IncompleteDecision.
         """
         now = self.desk.clock()
-        wanted = Absence(absent.strip(), to.strip(), start or now, until, by.strip(), reason)
+        wanted = Delegation(absent.strip(), to.strip(), start or now, until, by.strip(), reason)
         return self._delegated(
             lambda _: law.delegate(wanted, people=self.policy.people, owners=self.policy.owners, now=now)
         )
 
-    def end_delegation(self, absent: str, *, by: str) -> list[Absence]:
+    def end_delegation(self, absent: str, *, by: str) -> list[Delegation]:
         """Ends a delegation: whoever was away decides again by themselves alone. Raises IncompleteDecision if there is none."""
         now, owners = self.desk.clock(), self.policy.owners
         return self._delegated(lambda held: law.take_back(held, absent.strip(), by=by.strip(), owners=owners, now=now))
 
-    def absences(self) -> list[Absence]:
+    def delegations(self) -> list[Delegation]:
         """Every delegation that holds now, or will."""
-        return list(self.desk.absences().at(self.desk.clock()))
+        return list(self.desk.delegations().at(self.desk.clock()))
 
-    def _delegated(self, step: Callable[[law.Absences], Draft]) -> list[Absence]:
-        return list(self.desk.write_absence(step).at(self.desk.clock()))
+    def _delegated(self, step: Callable[[law.Delegations], Draft]) -> list[Delegation]:
+        return list(self.desk.write_delegation(step).at(self.desk.clock()))

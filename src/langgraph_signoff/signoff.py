@@ -88,7 +88,7 @@ class Signoff(Asking, Telling, Operating):
         Empty where the policy names no people, and believes any name. Raises UnknownTicket.
         """
         case = self.desk.case(self._id(ticket))
-        deputies = self.desk.absences().deputies(case, self.desk.clock())
+        deputies = self.desk.delegations().deputies(case, self.desk.clock())
         return law.reviewers(case, self._people(case), deputies)
 
     def watch(self, *, after: int | None = None, every: float = 0.5) -> Iterator[dict[str, Any]]:

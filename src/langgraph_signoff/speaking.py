@@ -28,8 +28,8 @@ class Speaker:
         people = self._people(case)
         if law.cannot(case, say.by, people) is None:
             return say
-        held = self._desk.absences()
-        self.read = {law.ABSENCES: held.seq}
+        held = self._desk.delegations()
+        self.read = {law.DELEGATIONS: held.seq}
         return law.speaking(case, say, people, held.deputies(case, self._desk.clock()))
 
 

@@ -108,7 +108,7 @@ class Telling(Decisions):
             raise LinkRefused(
                 f"ticket {case.id[:12]} has been changed since this link was sent; use that of the newer message"
             )
-        deputies = self.desk.absences().deputies(case, self.desk.clock())
+        deputies = self.desk.delegations().deputies(case, self.desk.clock())
         if problem := law.why_mute(case, link.person, self._people(case), deputies):
             raise LinkRefused(f"{link.person} may not decide ticket {case.id[:12]} now: {problem}")
 

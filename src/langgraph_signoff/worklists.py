@@ -51,7 +51,7 @@ class Worklists(Office):
         Raises NotAllowedToDecide if the policy in force does not know them.
         """
         now, by = self.desk.clock(), by.strip()
-        stand_ins = [each for each in self.desk.absences().at(now) if each.deputy == by and each.holds(now)]
+        stand_ins = [each for each in self.desk.delegations().at(now) if each.deputy == by and each.holds(now)]
         names = (by, *(each.absent for each in stand_ins))
         if not by:
             raise IncompleteDecision("say whose tickets they are: give by=")
@@ -119,7 +119,7 @@ class Worklists(Office):
             yield from page
             query = replace(query, after=page[-1])
 
-    def _awaiting(self, rows: Iterator[Row], by: str, stand_ins: Sequence[law.Absence]) -> Iterator[Ticket]:
+    def _awaiting(self, rows: Iterator[Row], by: str, stand_ins: Sequence[law.Delegation]) -> Iterator[Ticket]:
         last = ""
         for row in rows:
             # What is in hand comes a second time, as what may be decided, and right after: the order is the same.

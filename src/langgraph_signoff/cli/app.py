@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from langgraph_signoff.cli import (
-    absences,
     clock,
     deciding,
+    delegations,
     demo,
     following,
     granting,
@@ -95,7 +95,7 @@ for commands in (
     resuming,
     following,
     handling,
-    absences,
+    delegations,
     clock,
     recording,
     watching,

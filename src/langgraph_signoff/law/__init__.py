@@ -1,15 +1,5 @@
 """Review: what a ticket's history permits, who may decide, and what time does. Pure."""
 
-from langgraph_signoff.law.absences import (
-    ABSENCES,
-    Absence,
-    Absences,
-    Deputies,
-    absences,
-    delegate,
-    speaking,
-    take_back,
-)
 from langgraph_signoff.law.audits import (
     Choice,
     Timed,
@@ -23,6 +13,16 @@ from langgraph_signoff.law.audits import (
     opened,
 )
 from langgraph_signoff.law.case import Case, Claim, Involved
+from langgraph_signoff.law.delegations import (
+    DELEGATIONS,
+    Delegation,
+    Delegations,
+    Deputies,
+    delegate,
+    delegations,
+    speaking,
+    take_back,
+)
 from langgraph_signoff.law.eligibility import (
     People,
     awaits,
@@ -77,17 +77,17 @@ from langgraph_signoff.law.verdicts import (
 )
 
 __all__ = [
-    "ABSENCES",
     "ASKS",
+    "DELEGATIONS",
     "HALTS",
     "PATTERNS",
     "PLAN_TOOL",
     "STRICTNESS",
-    "Absence",
-    "Absences",
     "Case",
     "Choice",
     "Claim",
+    "Delegation",
+    "Delegations",
     "Deputies",
     "Edit",
     "Halt",
@@ -99,7 +99,6 @@ __all__ = [
     "Scope",
     "Step",
     "Timed",
-    "absences",
     "advance",
     "alone",
     "answer",
@@ -115,6 +114,7 @@ __all__ = [
     "decide",
     "decide_with",
     "delegate",
+    "delegations",
     "draw",
     "entry_of",
     "erase",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from langgraph_signoff.entries import Entry, Notice
-from langgraph_signoff.law.absences import Deputies, speaking
 from langgraph_signoff.law.case import Case
+from langgraph_signoff.law.delegations import Deputies, speaking
 from langgraph_signoff.law.eligibility import People, cannot, is_one_of
 from langgraph_signoff.law.verdicts import Say
 from langgraph_signoff.vocabulary import Event, Standing, Verdict

@@ -265,7 +265,7 @@ class Round:
         return f"{terms.url.rstrip('/')}/{self._signer.sign(link)}"
 
     def _deputies(self, case: law.Case) -> law.Deputies:
-        return self._desk.absences().deputies(case, self._desk.clock())
+        return self._desk.delegations().deputies(case, self._desk.clock())
 
     # What came of it ------------------------------------------------------------------------------------------------------
 

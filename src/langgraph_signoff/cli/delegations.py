@@ -12,7 +12,7 @@ from langgraph_signoff.cli.exits import Unusable
 from langgraph_signoff.cli.options import REASON
 from langgraph_signoff.cli.shell import Shell
 from langgraph_signoff.durations import parse_duration
-from langgraph_signoff.law import Absence
+from langgraph_signoff.law import Delegation
 from langgraph_signoff.ledger import stamp
 from langgraph_signoff.render import printable, time_text
 
@@ -52,7 +52,7 @@ def delegate(
 
 def delegations(shell: Shell) -> None:
     """Who stands in for whom, now or later."""
-    _tell(shell, shell.signoff.absences())
+    _tell(shell, shell.signoff.delegations())
 
 
 def register(app: typer.Typer) -> None:
@@ -73,7 +73,7 @@ def _moment(option: str, given: str, now: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _tell(shell: Shell, held: list[Absence]) -> None:
+def _tell(shell: Shell, held: list[Delegation]) -> None:
     words = [
         {"absent": each.absent, "deputy": each.deputy, "start": stamp(each.start), "until": stamp(each.until)}
         | {"by": each.by, "reason": each.reason}
@@ -82,7 +82,7 @@ def _tell(shell: Shell, held: list[Absence]) -> None:
     shell.tell(words, lambda: "\n".join(map(_line, held)) if held else "nobody stands in for anybody")
 
 
-def _line(each: Absence) -> str:
+def _line(each: Delegation) -> str:
     why = f": {each.reason}" if each.reason else ""
     span = f"{time_text(each.start)} to {time_text(each.until)}"
     return printable(f"{each.deputy} for {each.absent}  {span}  by {each.by}{why}")

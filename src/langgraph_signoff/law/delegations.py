@@ -12,7 +12,7 @@ from langgraph_signoff.law.case import Case
 from langgraph_signoff.law.eligibility import People, cannot, takes_part, unknown
 from langgraph_signoff.law.verdicts import Say
 
-ABSENCES = "delegations"
+DELEGATIONS = "delegations"
 """The stream that holds every delegation and its end."""
 
 _LONGEST = timedelta(days=366)
@@ -22,7 +22,7 @@ Deputies = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Absence:
+class Delegation:
     """Who is away, who decides in their place, from when until when, by whose word and why."""
 
     absent: str
@@ -42,16 +42,16 @@ class Absence:
 
 
 @dataclass(frozen=True, slots=True)
-class Absences:
+class Delegations:
     """Every delegation that has not been taken back, by who is away; a later one replaces the one before.
 
     `seq`: the last entry they were read from.
     """
 
     seq: int
-    known: tuple[Absence, ...] = ()
+    known: tuple[Delegation, ...] = ()
 
-    def at(self, now: datetime) -> tuple[Absence, ...]:
+    def at(self, now: datetime) -> tuple[Delegation, ...]:
         """Those that hold at an instant, or will."""
         return tuple(each for each in self.known if now < each.until)
 
@@ -64,19 +64,19 @@ class Absences:
         return found
 
 
-def absences(history: Sequence[Entry]) -> Absences:
+def delegations(history: Sequence[Entry]) -> Delegations:
     """Reads the stream of delegations."""
-    known: dict[str, Absence] = {}
+    known: dict[str, Delegation] = {}
     for entry in history:
         body = entry.body
         known.pop(body["absent"], None)
         if entry.kind == "delegated":
             span = moment(body["start"]), moment(body["until"])
-            known[body["absent"]] = Absence(body["absent"], body["deputy"], *span, body["by"], body["reason"])
-    return Absences(history[-1].seq if history else 0, tuple(known.values()))
+            known[body["absent"]] = Delegation(body["absent"], body["deputy"], *span, body["by"], body["reason"])
+    return Delegations(history[-1].seq if history else 0, tuple(known.values()))
 
 
-def delegate(wanted: Absence, *, people: People, owners: Collection[str], now: datetime) -> Draft:
+def delegate(wanted: Delegation, *, people: People, owners: Collection[str], now: datetime) -> Draft:
     """What a delegation adds: by who is away, or by the owner of a queue. Raises NotAllowedToDecide, IncompleteDecision."""
     for name in (wanted.by, wanted.absent, wanted.deputy):
         if not name:
@@ -95,7 +95,7 @@ def delegate(wanted: Absence, *, people: People, owners: Collection[str], now: d
     return Draft("delegated", {**words, **span})
 
 
-def take_back(held: Absences, absent: str, *, by: str, owners: Collection[str], now: datetime) -> Draft:
+def take_back(held: Delegations, absent: str, *, by: str, owners: Collection[str], now: datetime) -> Draft:
     """What the end of a delegation adds. Raises IncompleteDecision if there is none."""
     if not any(each.absent == absent for each in held.at(now)):
         raise IncompleteDecision(f"nobody stands in for {absent!r}")

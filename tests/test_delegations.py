@@ -90,7 +90,7 @@ def test_a_deputy_passes_nothing_on(signoff: Signoff) -> None:
 def test_a_later_delegation_replaces_the_one_before_and_its_end_ends_it(signoff: Signoff) -> None:
     away(signoff, to="cem")
     away(signoff, to="dora")
-    assert [(one.absent, one.deputy) for one in signoff.absences()] == [("ana", "dora")]
+    assert [(one.absent, one.deputy) for one in signoff.delegations()] == [("ana", "dora")]
     with pytest.raises(NotAllowedToDecide):
         signoff.approve(asked(signoff), by="cem")
     signoff.end_delegation("ana", by="ana")
@@ -214,7 +214,7 @@ def test_as_many_approvals_as_there_are_come_from_as_many_people(said: list[tupl
 def test_a_delegation_that_cannot_hold_is_refused(signoff: Signoff, more: Any, error: Any, says: str) -> None:
     with pytest.raises(error, match=says):
         away(signoff, **more)
-    assert signoff.absences() == []
+    assert signoff.delegations() == []
     assert signoff.history is not None
     with pytest.raises(IncompleteDecision, match="nobody stands in for 'ana'"):
         signoff.end_delegation("ana", by="ana")
