@@ -35,10 +35,10 @@ class Batches(Speaking):
     ) -> Batch:
         """The tickets that one person could approve or reject together now: of one tool and one reason code, and of low risk.
 
-        `condition`: CEL over tool, args, actor, requester, thread and now, which sees what a reviewer sees: secrets are masked. It looks at
-        the `limit` most urgent that fit; what of them must be decided by itself, or cannot be by them, is left out and named. Decides nothing:
-        `decide_together` does. Raises TogetherRefused for tickets of several tools or reason codes, IncompleteDecision for a
-        condition that is none.
+        `condition`: CEL over tool, args, actor, requester, thread and now, which sees what a reviewer sees: secrets are masked.
+        It looks at the `limit` most urgent that fit; what of them must be decided by itself, or cannot be by them, is left out and
+        named. Decides nothing: `decide_together` does. Raises TogetherRefused for tickets of several tools or reason codes,
+        IncompleteDecision for a condition that is none.
         """
         if verdict not in _TOGETHER:
             raise IncompleteDecision(f"{verdict!r} decides nothing together; say {' or '.join(_TOGETHER)}")

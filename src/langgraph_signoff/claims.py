@@ -29,8 +29,8 @@ class Halted(Exception):
 class Unpermitted(Exception):
     """A claim that rests on a plan or a grant which permits it no more, or, with `later`, not yet, or that would spend too much.
 
-    Nothing was written. `why`: the reason code with which a person is asked instead; `detail`: in words. `is_under_way`: whether all that has to come before it is being
-    run by somebody alive.
+    Nothing was written. `why`: the reason code with which a person is asked instead; `detail`: in words. `is_under_way`: whether
+    all that has to come before it is being run by somebody alive.
     """
 
     def __init__(

@@ -48,7 +48,8 @@ class Handling(Speaking):
     def suggest(self, ticket: Ticket | str) -> str:
         """Who had best decide a ticket: of those whose word it waits for, who has least in hand; by turns among equals.
 
-        Who is away, and has a deputy, only if there is nobody else. Raises NotAllowedToDecide if there is nobody, or the policy names no people.
+        Who is away, and has a deputy, only if there is nobody else. Raises NotAllowedToDecide if there is nobody, or the policy
+        names no people.
         """
         case = self.desk.case(self._id(ticket))
         now = self.desk.clock()
@@ -92,9 +93,9 @@ class Handling(Speaking):
     ) -> list[Delegation]:
         """Lets somebody decide in the name of one who is away, from `start` (now) until `until`; every delegation that holds.
 
-        It is said by who is away, or by the owner of a queue, and then for that queue only; a later one replaces the one before. Both names are on the record of
-        each decision, neither may have a part in the action that bars them, and together they count once. Raises
-        NotAllowedToDecide, IncompleteDecision.
+        It is said by who is away, or by the owner of a queue, and then for that queue only; a later one replaces the one before.
+        Both names are on the record of each decision, neither may have a part in the action that bars them, and together they count
+        once. Raises NotAllowedToDecide, IncompleteDecision.
         """
         now = self.desk.clock()
         wanted = Delegation(absent.strip(), to.strip(), start or now, until, by.strip(), reason)

@@ -58,8 +58,8 @@ class Simulations(Office):
         """What today's pending tickets and those of the last `days` would have been under another policy.
 
         Each is ruled on the arguments that it froze when it was opened, as of that moment, with the counts of its thread as the
-        record has them. What advisors, grants and plans said of it stays as it was. A call that was allowed and not recorded has left nothing
-        to be ruled again. `progress` is told how many are done of how many. Reads all of them, and writes nothing.
+        record has them. What advisors, grants and plans said of it stays as it was. A call that was allowed and not recorded has
+        left nothing to be ruled again. `progress` is told how many are done of how many. Reads all of them, and writes nothing.
         """
         since, tally = stamp(self.desk.clock() - timedelta(days=days)), _Tally()
         total = self.ledger.count_openings(since)

@@ -46,9 +46,10 @@ class Worklists(Office):
     ) -> list[Ticket]:
         """What waits for the word of `by`, most urgent first: what they may decide, have taken, or were assigned.
 
-        The same of those for whom they stand in now. What they have approved already, and waits for others, is not theirs; what has just come to them by an escalation is, also
-        before `expire` writes that down, as long as no more than 200 tickets wait for it to do so. With `audits` what has run and waits for a look.
-        Raises NotAllowedToDecide if the policy in force does not know them.
+        The same of those for whom they stand in now. What they have approved already, and waits for others, is not theirs; what has
+        just come to them by an escalation is, also before `expire` writes that down, as long as no more than 200 tickets wait for it
+        to do so. With `audits` what has run and waits for a look. Raises NotAllowedToDecide if the policy in force does not know
+        them.
         """
         now, by = self.desk.clock(), by.strip()
         stand_ins = [each for each in self.desk.delegations().at(now) if each.deputy == by and each.holds(now)]

@@ -121,7 +121,8 @@ def revise(
 ) -> None:
     """Change a call's arguments, or send it back with words.
 
-    Needs one of --args, --edit and --feedback. A change counts as your approval if you may approve it: with --args it needs --digest, or a terminal to ask you.
+    Needs one of --args, --edit and --feedback. A change counts as your approval if you may approve it: with --args it needs
+    --digest, or a terminal to ask you.
     """
     if (args is not None) + edit + (feedback is not None) != 1:
         raise Unusable("give one of --args, --edit and --feedback")

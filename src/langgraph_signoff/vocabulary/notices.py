@@ -25,8 +25,8 @@ Event = Literal[
     "failed",
     "in_doubt",
 ]
-"""What can be told of a ticket: that it waits, waits changed, is somebody's, is due soon, is the backup's too, was asked about and answered, was decided, ended by
-silence, ran out unused, was abandoned, ran, failed, or that nobody knows whether it ran."""
+"""What can be told of a ticket: that it waits, waits changed, is somebody's, is due soon, is the backup's too, was asked about
+and answered, was decided, ended by silence, ran out unused, was abandoned, ran, failed, or that nobody knows whether it ran."""
 
 EVENTS: tuple[Event, ...] = get_args(Event)
 

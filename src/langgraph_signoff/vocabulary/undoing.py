@@ -47,8 +47,9 @@ class Rollback(Word):
 
 
 class FollowUp(Word):
-    """What has come of a flag, or of a timeout with a fallback: of the ticket `about`. `tickets`: of what was done for it, or of what it waits for; `why` a person must look, or waits.
+    """What has come of a flag, or of a timeout with a fallback: of the ticket `about`.
 
+    `tickets`: of what was done for it, or of what it waits for; `why` a person must look, or waits.
     undo, call: it is done. alert: a person must look to it. wait: a decision comes first, or another runner. left: it is not for
     this graph to do.
     """
