@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph_signoff import law
+from langgraph_signoff import Policy, law
 from langgraph_signoff.errors import (
     DecisionRefused,
     IncompleteDecision,
@@ -300,7 +300,8 @@ def audit_that_is(standing: Standing, **more: Any) -> Story:
     ran = Story.of(mode="allow", once=True, record=True, audit=Audit(), **more)
     ran.claim()
     ran.write(Draft("executed", {"attempt": 1}, {"rendering": "sent"}))
-    story = Story([law.opened(ran.case, ran.history[-1], law.Choice("new_tool", 1.0, 0))], now=ran.now)
+    choice, as_it_is = law.Choice("new_tool", 1.0, 0), Policy().timed
+    story = Story([law.opened(ran.case, ran.history[-1], choice, as_it_is)], now=ran.now)
     match standing:
         case Standing.CONFIRMED | Standing.FLAGGED:
             story.say(CONFIRM if standing is Standing.CONFIRMED else FLAG, "ana")
