@@ -27,7 +27,7 @@ from langgraph_signoff.ledger import (
     stamp,
 )
 from langgraph_signoff.records import Opening, to_draft, to_row
-from langgraph_signoff.vocabulary import AUDITS, Counts, Kind, Standing, Verdict
+from langgraph_signoff.vocabulary import Counts, Kind, Standing, Verdict
 
 Clock = Callable[[], datetime]
 Step = Callable[[Case], list[Draft]]
@@ -35,7 +35,6 @@ T = TypeVar("T")
 
 _MOST_READS = 100  # how often one call reads again when others keep writing first
 
-_PROPOSED = set(Standing) - set(AUDITS)
 _TALK = {
     "ended",
     "taken",
@@ -48,16 +47,7 @@ _TALK = {
     "info_given",
     "hurried",
 }
-_RAN = {Standing.RUNNING, Standing.EXECUTED, Standing.FAILED, Standing.IN_DOUBT}
 _UNAWAITED: tuple[Kind, ...] = ("audit", "plan")  # whose end lets no thread go on
-_REFUSED = {
-    Standing.DENIED,
-    Standing.REJECTED,
-    Standing.RETURNED,
-    Standing.EXPIRED,
-    Standing.LAPSED,
-    Standing.WITHDRAWN,
-}
 
 
 def utc_now() -> datetime:
@@ -294,7 +284,7 @@ class Desk:
 
         Of the message's own calls those before it count as proposed: `siblings`, by tool.
         """
-        return _counted(self.ledger.tally(thread_id, message_id), siblings)
+        return law.counts(self.ledger.tally(thread_id, message_id), siblings)
 
     def counts_then(self, case: Case, at: datetime) -> Counts:
         """What `counts` would have said of a case's call at a moment of its life, as far as the record goes."""
@@ -310,7 +300,7 @@ class Desk:
                 with _readable(id_):
                     then = law.recorded(history)
                     said.append((then.opening["tool"], str(then.standing), 1))
-        return _counted(said, case.siblings)
+        return law.counts(said, case.siblings)
 
     def _append_all(
         self,
@@ -355,17 +345,6 @@ class Desk:
         secret = self.ledger.secret() or self.ledger.keep_secret(secrets.token_bytes(32))
         earlier = self.ledger.audited(law.entry_of(case.ruling.rule), case.opening["tool"], audit.new_until)
         return law.choose(audit, drawn=law.draw(secret, case.id), earlier=earlier)
-
-
-def _counted(said: Iterable[tuple[str, str, int]], siblings: Iterable[str]) -> Counts:
-    counts: dict[str, dict[str, int]] = {"proposed": {}, "ran": {}, "refused": {}}
-    for tool, standing, count in said:
-        for name, kinds in (("proposed", _PROPOSED), ("ran", _RAN), ("refused", _REFUSED)):
-            if standing in kinds:
-                counts[name][tool] = counts[name].get(tool, 0) + count
-    for tool in siblings:
-        counts["proposed"][tool] = counts["proposed"].get(tool, 0) + 1
-    return Counts(**counts)
 
 
 @dataclass(frozen=True, slots=True)

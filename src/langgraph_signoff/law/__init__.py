@@ -13,6 +13,7 @@ from langgraph_signoff.law.audits import (
     opened,
 )
 from langgraph_signoff.law.case import Case, Claim, Involved
+from langgraph_signoff.law.counts import counts
 from langgraph_signoff.law.delegations import (
     DELEGATIONS,
     Delegation,
@@ -40,7 +41,6 @@ from langgraph_signoff.law.history import advance, fold, recorded, standing
 from langgraph_signoff.law.inquiries import give_info, request_info
 from langgraph_signoff.law.notices import ASKS, audience, event_of, owed, why_mute
 from langgraph_signoff.law.plans import (
-    PATTERNS,
     PLAN_TOOL,
     Plan,
     Step,
@@ -80,7 +80,6 @@ __all__ = [
     "ASKS",
     "DELEGATIONS",
     "HALTS",
-    "PATTERNS",
     "PLAN_TOOL",
     "STRICTNESS",
     "Case",
@@ -110,6 +109,7 @@ __all__ = [
     "cannot",
     "choose",
     "comment",
+    "counts",
     "covers",
     "decide",
     "decide_with",

@@ -9,24 +9,10 @@ from langgraph_signoff.law.case import Case
 from langgraph_signoff.law.delegations import Deputies, speaking
 from langgraph_signoff.law.eligibility import People, cannot, is_one_of
 from langgraph_signoff.law.verdicts import Say
-from langgraph_signoff.vocabulary import Event, Standing, Verdict
+from langgraph_signoff.vocabulary import EVENTS, Event, Standing, Verdict
 
 ASKS: tuple[Event, ...] = ("opened", "revised", "reminded", "escalated", "info_given", "in_doubt")
 """The events that ask somebody to decide, or to say what happened."""
-
-_ALIKE: tuple[Event, ...] = (
-    "assigned",
-    "reminded",
-    "escalated",
-    "info_requested",
-    "info_given",
-    "expired",
-    "lapsed",
-    "withdrawn",
-    "executed",
-    "failed",
-)
-"""Events that are called as the kind of their entry is."""
 
 
 def owed(case: Case, entries: Iterable[Entry]) -> list[Notice]:
@@ -60,15 +46,14 @@ def event_of(case: Case, entry: Entry) -> Event | None:
     if case.ruling.mode != "review" and case.kind != "audit":
         return None  # nobody was asked
     match entry.kind:
-        case "opened":
-            return "opened"
         case "amended":
             return "revised"
         case "decided":
             return _said(case, entry)
         case "unreviewed":
             return "expired"
-    return next((event for event in _ALIKE if event == entry.kind), None)
+    # The others are called as the kind of their entry is.
+    return next((event for event in EVENTS if event == entry.kind), None)
 
 
 def _said(case: Case, entry: Entry) -> Event | None:

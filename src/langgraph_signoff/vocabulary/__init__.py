@@ -4,7 +4,7 @@ Times are timezone-aware UTC datetimes. Durations are written `90s`, `15m`, `2h`
 """
 
 from langgraph_signoff.vocabulary.actions import Action, Counts, CurrentAction, Happened, Kind, Probe
-from langgraph_signoff.vocabulary.base import Amount, InboxSchema, Json, Word
+from langgraph_signoff.vocabulary.base import InboxSchema, Json, Word
 from langgraph_signoff.vocabulary.decisions import (
     AUDITS,
     SHORTEST_DIGEST,
@@ -58,7 +58,6 @@ __all__ = [
     "Action",
     "Advice",
     "Advisor",
-    "Amount",
     "Answer",
     "Audit",
     "Batch",
