@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from cli_support import Desk, environment
 from langgraph_signoff import Signoff
 from langgraph_signoff.ledger import Draft
 from posts import HOOKS, MAIL, Post
-from support import Clock, until
+from support import Clock, forge, open_ticket, until
 from telling import ALL, SECRET, ask, diary, heard, policy, told
 
 MAILTO = "mailto://127.0.0.1:${PORT}?from=bot@example.org&to={address}"
@@ -377,3 +378,19 @@ def test_a_command_that_keeps_running_sends_what_comes_up(desk: Desk, command: l
             until(lambda: heard(desk.folder) == ["opened", "opened"])
         finally:
             watching.kill()
+
+
+def test_a_ticket_that_cannot_be_read_keeps_the_clock_from_telling_of_no_other(desk: Desk) -> None:
+    words = [sys.executable, "-m", "langgraph_signoff.cli", "run-clock", "--every", "1s"]
+    path, said = desk.folder / "signoff.db", desk.folder / "said.txt"
+    with closing(Signoff(path, policy=desk.folder / "signoff.yaml")) as signoff, said.open("w") as errors:
+        damaged = open_ticket(signoff, window=timedelta(seconds=1))
+        forge(path, f"UPDATE entries SET body = '{{}}' WHERE stream = '{damaged.id}'")
+        with subprocess.Popen(words, cwd=desk.folder, env=environment(), stderr=errors) as watching:
+            try:
+                until(lambda: "cannot be read" in said.read_text())
+                ask(signoff)
+                until(lambda: heard(desk.folder) == ["opened", "opened"])
+                until(lambda: signoff.verify().unsealed == 0)
+            finally:
+                watching.kill()

@@ -116,10 +116,12 @@ class Signoff(Asking, Telling, Operating):
 
         Reminders, escalations and ends go on record, each once, whoever calls it and however often.
         """
-        threads = self.desk.expire()
         granting.run_out(self.desk)
-        self.seal()
-        return threads
+        try:
+            return self.desk.expire()
+        finally:
+            # A ticket that cannot be read must not leave the others open to change.
+            self.seal()
 
     def seconds_to_next_moment(self) -> float:
         """Seconds until there is something for `expire` to do: 0 if there is now, infinite if nothing waits."""

@@ -15,7 +15,7 @@ from langgraph_signoff.cli.exits import Unusable
 from langgraph_signoff.cli.shell import Shell
 from langgraph_signoff.cli.telling import Sender
 from langgraph_signoff.durations import parse_duration
-from langgraph_signoff.errors import LedgerError
+from langgraph_signoff.errors import LedgerCorrupt, LedgerError
 from langgraph_signoff.render import printable
 
 
@@ -58,12 +58,24 @@ def register(app: typer.Typer) -> None:
 
 def _tick(shell: Shell, most: float, sender: Sender | None) -> float:
     try:
-        if threads := shell.signoff.expire():
-            print(json.dumps({"threads": threads}) if shell.json else printable("\n".join(threads)), flush=True)
+        _end(shell)
         if sender:
             sender.send()
         # What cannot be written down stays due: it must not keep the machine busy.
         return min(most, max(1.0, shell.signoff.seconds_to_next_moment()))
     except LedgerError as error:
-        print(f"signoff: {printable(str(error))}", file=sys.stderr, flush=True)
+        _say(error)
         return most
+
+
+def _end(shell: Shell) -> None:
+    try:
+        if threads := shell.signoff.expire():
+            print(json.dumps({"threads": threads}) if shell.json else printable("\n".join(threads)), flush=True)
+    except LedgerCorrupt as error:
+        # Of the others people are to hear all the same.
+        _say(error)
+
+
+def _say(error: LedgerError) -> None:
+    print(f"signoff: {printable(str(error))}", file=sys.stderr, flush=True)
