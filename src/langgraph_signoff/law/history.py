@@ -127,22 +127,18 @@ def _opened(entry: Entry) -> Case:
     )
 
 
+_OPEN_WORDS = ("verdict", "by", "generation", "groups")
+_ERASABLE_WORDS = ("reason", "digest", "seen", "patch", "answer", "checked")
+
+
+def _decision(entry: Entry) -> Decision:
+    said = {key: entry.body[key] for key in _OPEN_WORDS} | {"behalf": entry.body.get("behalf", "")}
+    said |= {key: entry.contents[key] for key in _ERASABLE_WORDS if key in entry.contents}
+    return Decision.model_validate({**said, "at": entry.at})
+
+
 def _decided(case: Case, entry: Entry) -> None:
-    body, contents = entry.body, entry.contents
-    words = {
-        key: contents[key] for key in ("reason", "digest", "seen", "patch", "answer", "checked") if key in contents
-    }
-    decision = Decision.model_validate(
-        {
-            "verdict": body["verdict"],
-            "by": body["by"],
-            "behalf": body.get("behalf", ""),
-            "at": entry.at,
-            "generation": body["generation"],
-            "groups": body["groups"],
-            **words,
-        }
-    )
+    body, decision = entry.body, _decision(entry)
     case.decisions.append(decision)
     if decision.verdict is not Verdict.COMMENT:
         case.word_at = case.at
