@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from langgraph_signoff.cli import screen
+from langgraph_signoff.cli.asking import ask
 from langgraph_signoff.cli.command import Body
 from langgraph_signoff.cli.exits import NO, Unusable
 from langgraph_signoff.cli.options import TICKET
@@ -99,7 +100,7 @@ def _decide(shell: Shell, verdict: Verdict, reason: str, *, limit: int, yes: boo
     if not batch.tickets:
         _say_nothing(shell, batch)
     if not yes:
-        _ask(f"{verdict.capitalize()} {counted(len(batch.tickets), 'ticket')} as {by}?")
+        ask(f"{verdict.capitalize()} {counted(len(batch.tickets), 'ticket')} as {by}?")
     _tell(shell, batch, signoff.decide_together(batch))
 
 
@@ -124,12 +125,6 @@ def _say_nothing(shell: Shell, batch: Batch) -> None:
     empty = "nothing of it can be decided together" if batch.left_out else "nothing that waits fits"
     shell.tell({"decided": [], "left_out": batch.left_out}, lambda: empty)
     raise typer.Exit(NO)
-
-
-def _ask(question: str) -> None:
-    if not typer.confirm(question, default=False):
-        print("nothing was decided")
-        raise typer.Exit(NO)
 
 
 def _tell(shell: Shell, shown: Batch, done: Batch) -> None:

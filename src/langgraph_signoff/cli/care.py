@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from langgraph_signoff.cli.asking import ask
 from langgraph_signoff.cli.exits import Unusable
 from langgraph_signoff.cli.shell import Shell
 from langgraph_signoff.errors import TooFast
@@ -63,7 +64,7 @@ def answers(shell: Shell, seen: Ticket, given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def once_more(shell: Shell, decide: Callable[[], Ticket], *, ask: Callable[[str], Any], is_shown: bool) -> Ticket:
+def once_more(shell: Shell, decide: Callable[[], Ticket], *, is_shown: bool) -> Ticket:
     """The decision; on a terminal, who was too fast is asked once more."""
     try:
         return decide()

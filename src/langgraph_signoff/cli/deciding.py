@@ -11,10 +11,11 @@ import typer
 
 from langgraph_signoff import law
 from langgraph_signoff.cli import screen
+from langgraph_signoff.cli.asking import ask
 from langgraph_signoff.cli.batches import or_together
 from langgraph_signoff.cli.care import CHECKS, TEMPLATE, Reading, answers, once_more, reason_of
 from langgraph_signoff.cli.command import DECIDES, ELSEWHERE, Body, command
-from langgraph_signoff.cli.exits import NO, Unusable
+from langgraph_signoff.cli.exits import Unusable
 from langgraph_signoff.cli.options import REASON, TICKET
 from langgraph_signoff.cli.shell import Shell, read_json, read_object
 from langgraph_signoff.errors import IncompleteDecision
@@ -197,14 +198,14 @@ def erase(
         raise IncompleteDecision("what is erased does not come back: give --yes")
     if ticket.startswith(GRANT):
         if not yes:
-            _ask(f"Erase {printable(ticket)} for good as {shell.by}?")
+            ask(f"Erase {printable(ticket)} for good as {shell.by}?")
         erased = shell.signoff.erase_grant(ticket, by=shell.by, reason=reason)
         shell.tell(erased, lambda: grant_text(erased))
         return
     seen = shell.signoff.ticket(ticket)
     if not yes:
         screen.show_ticket(seen)
-        _ask(f"Erase it for good as {shell.by}?")
+        ask(f"Erase it for good as {shell.by}?")
     _tell(shell, shell.signoff.erase(seen, by=shell.by, reason=reason))
 
 
@@ -258,7 +259,7 @@ def _agree(shell: Shell, seen: Ticket, say: partial[Ticket], digest: str | None,
     def decide() -> Ticket:
         return say(reason=reason, if_digest=named, checked=checked, read_for=reading.span)
 
-    _tell(shell, once_more(shell, decide, ask=_ask, is_shown=digest is None))
+    _tell(shell, once_more(shell, decide, is_shown=digest is None))
 
 
 def _named(shell: Shell, seen: Ticket, digest: str | None, *, question: str = "") -> str:
@@ -273,7 +274,7 @@ def _named(shell: Shell, seen: Ticket, digest: str | None, *, question: str = ""
         raise IncompleteDecision(f"name what you saw: give --digest as `signoff show {seen.id[:SHORT_ID]}` prints it")
     if seen.options:
         screen.show_ticket(seen)
-        _ask(question)
+        ask(question)
     return seen.digest
 
 
@@ -284,12 +285,6 @@ def _prompted(shell: Shell, seen: Ticket) -> str:
         raise IncompleteDecision(f"say what you answer: signoff answer {seen.id[:SHORT_ID]} ANSWER --digest DIGEST")
     screen.show_ticket(seen)
     return str(typer.prompt(f"Your answer as {shell.by}"))
-
-
-def _ask(question: str) -> None:
-    if not typer.confirm(question, default=False):
-        print("nothing was decided")
-        raise typer.Exit(NO)
 
 
 def _reason(shell: Shell, seen: Ticket, reason: str) -> str:
