@@ -61,24 +61,23 @@ def _deed(entry: dict[str, Any]) -> str:
             return f"amended  {_WHY.get(body['ruling']['reason_code'], _CHANGED)}: {_ruled(body['ruling'])}"
         case "decided":
             groups = f" ({', '.join(body['groups'])})" if body["groups"] else ""
-            who = f"{body['by']} for {body['behalf']}" if body.get("behalf") else body["by"]
             together = f", together with {body['together'] - 1} others" if body.get("together", 1) > 1 else ""
-            return f"decided  {body['verdict']} by {who}{groups}, generation {body['generation']}{together}"
+            return f"decided  {body['verdict']} by {_who(body)}{groups}, generation {body['generation']}{together}"
         case "delegated":
             span = f"{body['start'][:16]} to {body['until'][:16]}".replace("T", " ")
             return f"delegated  {body['deputy']} for {body['absent']}, {span} UTC, by {body['by']}"
         case "claimed":
             return f"claimed  attempt {body['attempt']} by process {pid_of(body['owner'])}"
         case "taken":
-            return f"taken by {body['by']} until {body['until'][:16].replace('T', ' ')} UTC"
+            return f"taken by {_who(body)} until {body['until'][:16].replace('T', ' ')} UTC"
         case "info_requested":
-            return f"info_requested of {body['of']} by {body['by']}"
+            return f"info_requested of {body['of']} by {_who(body)}"
         case "reminded":
             return "reminded whoever may decide"
         case "escalated":
             return f"escalated to {', '.join(body['to'])}"
         case "extended":
-            return f"extended by {body['by']} until {body['until'][:16].replace('T', ' ')} UTC"
+            return f"extended by {_who(body)} until {body['until'][:16].replace('T', ' ')} UTC"
         case "assigned":
             return f"assigned to {body['to']} by {body['by']}"
         case "granted":
@@ -109,6 +108,10 @@ def _deed(entry: dict[str, Any]) -> str:
         case "erased":
             return f"erased by {body['by']}: {body['reason']}"
     return str(entry["kind"]) + (f" by {body['by']}" if body.get("by") else "")
+
+
+def _who(body: dict[str, Any]) -> str:
+    return f"{body['by']} for {body['behalf']}" if body.get("behalf") else str(body["by"])
 
 
 _CHANGED = "it would run with other arguments than were shown"

@@ -142,6 +142,11 @@ def must_help(case: Case, by: str, people: People, agreed: Collection[str]) -> N
         raise NotAllowedToDecide(f"ticket {case.id[:12]} does not wait for {by} now; it waits for {waits}")
 
 
+def spoken_by(by: str, behalf: str) -> dict[str, str]:
+    """Who did something, as an entry says it: their name, and that of whom they stood in for."""
+    return {"by": by, "behalf": behalf} if behalf else {"by": by}
+
+
 def is_one_of(by: str, names: Collection[str], people: People) -> bool:
     """Whether somebody is one of these: names, and groups as `group:NAME`."""
     return bool(names) and by in (people if people is not None else (by,)) and voice_of(by, people).fits(names)

@@ -10,7 +10,7 @@ from langgraph_signoff.canonical import sha256
 from langgraph_signoff.entries import Draft, stamp
 from langgraph_signoff.errors import IncompleteDecision, NotAllowedToDecide, TicketClosed, TicketTaken
 from langgraph_signoff.law.case import Case
-from langgraph_signoff.law.eligibility import People, awaits, cannot, is_one_of
+from langgraph_signoff.law.eligibility import People, awaits, cannot, is_one_of, spoken_by
 from langgraph_signoff.vocabulary import Standing
 
 _WAITS = (Standing.PENDING, Standing.IN_DOUBT, Standing.UNDER_AUDIT)
@@ -26,7 +26,7 @@ def take(case: Case, *, by: str, people: People, now: datetime, behalf: str = ""
         raise TicketTaken(f"{case.taker} has taken ticket {case.id[:12]} until {stamp(until(case))[:16]} UTC")
     if case.assignee not in (None, by, behalf):
         raise TicketTaken(f"ticket {case.id[:12]} is assigned to {case.assignee}; have it reassigned to take it")
-    return [Draft("taken", {"by": by, "until": stamp(now + case.requirements.take_for)})]
+    return [Draft("taken", {**spoken_by(by, behalf), "until": stamp(now + case.requirements.take_for)})]
 
 
 def put_back(case: Case, *, by: str) -> list[Draft]:
@@ -87,7 +87,7 @@ def extend(
     end = most if span is None else case.due_at + span
     if not case.due_at < end <= most:
         raise IncompleteDecision(f"it can have time until {stamp(most)[:16]} UTC, as much as it had at first")
-    return [Draft("extended", {"by": by, "until": stamp(end)}, {"reason": reason})]
+    return [Draft("extended", {**spoken_by(by, behalf), "until": stamp(end)}, {"reason": reason})]
 
 
 def until(case: Case) -> datetime:

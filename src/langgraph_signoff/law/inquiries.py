@@ -5,7 +5,7 @@ from __future__ import annotations
 from langgraph_signoff.entries import Draft
 from langgraph_signoff.errors import IncompleteDecision, NotAllowedToDecide, TicketClosed
 from langgraph_signoff.law.case import Case
-from langgraph_signoff.law.eligibility import People, cannot, unknown
+from langgraph_signoff.law.eligibility import People, cannot, spoken_by, unknown
 from langgraph_signoff.vocabulary import Standing
 
 _WAITS = (Standing.PENDING, Standing.UNDER_AUDIT, Standing.IN_DOUBT)
@@ -28,7 +28,7 @@ def request_info(case: Case, *, by: str, of: str, text: str, people: People, beh
         )
     if people is not None and whom not in people and whom != case.requester:
         raise NotAllowedToDecide(unknown(whom, people))
-    return [Draft("info_requested", {"by": by, "of": whom}, {"reason": text})]
+    return [Draft("info_requested", {**spoken_by(by, behalf), "of": whom}, {"reason": text})]
 
 
 def give_info(case: Case, *, by: str, text: str) -> list[Draft]:
