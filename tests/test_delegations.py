@@ -119,7 +119,9 @@ def test_a_deputy_takes_and_extends_what_they_may_decide(signoff: Signoff) -> No
     away(signoff)
     ticket = asked(signoff)
     assert signoff.take(ticket, by="cem").taker == "cem"
+    signoff.request_info(ticket, "which one?", by="cem", of="dora")
     assert signoff.extend(ticket, by="cem", reason="holidays").due_at == NOW + 60 * DAY
+    assert [entry.body["behalf"] for entry in signoff.history(ticket)[1:]] == ["ana"] * 3
 
 
 # One voice -------------------------------------------------------------------------------------------------------------------
