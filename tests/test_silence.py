@@ -292,6 +292,21 @@ def test_the_clock_of_a_shell_writes_what_comes_due_and_ends_when_it_is_told_to(
     assert kinds(desk.signoff, ticket.id) == ["opened", "reminded", "expired"]
 
 
+def test_a_clock_that_is_killed_in_the_middle_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    with closing(desk.signoff) as signoff:
+        ids = [desk.ticket({"n": n}, **{**TERMS, "window": timedelta(seconds=1)}).id for n in range(60)]
+        with subprocess.Popen([*COMMAND, "run-clock", "--every", "1s"], cwd=tmp_path, env=environment()) as process:
+            try:
+                until(lambda: any(len(kinds(signoff, id_)) > 1 for id_ in ids), seconds=60)
+            finally:
+                process.kill()
+        until(lambda: not signoff.pending())
+        signoff.expire()
+        assert {tuple(kinds(signoff, id_)) for id_ in ids} == {tuple(IN_ORDER)}
+        assert signoff.verify().broken == []
+
+
 def test_the_clock_says_that_a_ledger_does_not_answer_and_asks_it_again(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     ticket = desk.ticket(window=timedelta(seconds=1))
