@@ -88,7 +88,7 @@ def test_a_card_tells_all_that_people_have_done_with_a_ticket(tmp_path: Path) ->
         shown = signoff.ticket(ticket.id)
     card = Page(ticket_html(shown)).text
     lines = dict(ticket_lines(shown))
-    for label in ("in hand", "asked", "escalated", "waits for", "decided", "checklist", "templates"):
+    for label in ("if late", "in hand", "inquiries", "escalated", "waits for", "decided", "checklist", "templates"):
         assert lines[label] in card, label
 
 

@@ -38,7 +38,7 @@ def fold(history: Sequence[Entry], now: datetime) -> Case:
     now = max(now, case.at)
     if case.taken_until is not None and now >= case.taken_until:
         case.taker = case.taken_until = None
-    if level := level_at(case, now):
+    if case.requirements.escalations and (level := level_at(case, now)):
         _escalate(case, level)
     ends = case.expires_at
     if ends is not None and now >= ends:

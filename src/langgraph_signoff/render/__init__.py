@@ -44,7 +44,7 @@ from langgraph_signoff.render.text import (
     printable,
     time_text,
 )
-from langgraph_signoff.render.tickets import headline, run_text, ticket_lines, ticket_text
+from langgraph_signoff.render.tickets import headline, progress_lines, run_text, ticket_lines, ticket_text
 
 __all__ = [
     "LABEL_WIDTH",
@@ -75,6 +75,7 @@ __all__ = [
     "patch_lines",
     "planned_text",
     "printable",
+    "progress_lines",
     "question_text",
     "reviewers_text",
     "risk_text",

@@ -60,9 +60,18 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("grant", granted_text(ticket)),
         ("needs", needs_text(ticket)),
         ("due", due_text(ticket)),
+        *progress_lines(ticket),
+        ("digest", ticket.digest[:16] if ticket.options else ""),
+    ]
+    return [(label, text) for label, text in lines if text]
+
+
+def progress_lines(ticket: Ticket) -> list[tuple[str, str]]:
+    """What has become of a ticket, what comes of it if nobody decides, and what can be said of it: (label, text)."""
+    lines = [
         ("if late", late_text(ticket)),
         ("in hand", in_hand_text(ticket)),
-        ("asked", "\n".join(inquiry_lines(ticket))),
+        ("inquiries", "\n".join(inquiry_lines(ticket))),
         ("escalated", escalated_text(ticket)),
         ("waits for", waiting_text(ticket)),
         ("decided", "\n".join(decision_lines(ticket))),
@@ -77,7 +86,6 @@ def ticket_lines(ticket: Ticket) -> list[tuple[str, str]]:
         ("checklist", checklist_text(ticket)),
         ("templates", templates_text(ticket)),
         ("options", ", ".join(ticket.options)),
-        ("digest", ticket.digest[:16] if ticket.options else ""),
     ]
     return [(label, text) for label, text in lines if text]
 
