@@ -106,6 +106,15 @@ def test_many_rows_are_read_at_once(ledger: Ledger) -> None:
     assert ledger.rows([f"{n:032x}" for n in range(40_000)]) == {}
 
 
+def test_one_look_tells_which_tickets_there_are_and_where_a_stream_ends(ledger: Ledger) -> None:
+    assert ledger.known_and_end([], "s") == ledger.known_and_end(["a"], "s") == ({}, 0)
+    halts = entries("s", Draft("opened", {}), Draft("closed", {}))
+    ledger.append([*halts, *entries("a", Draft("opened", {}))], [row("a", reviewed=True), row("b", reviewed=False)])
+    assert ledger.known_and_end([], "s") == ledger.known_and_end(["none"], "s") == ({}, 2)
+    assert ledger.known_and_end(["a"], "s") == ({"a": True}, 2)
+    assert ledger.known_and_end(["a", "none", "b"], "none") == ({"a": True, "b": False}, 0)
+
+
 keys = st.tuples(st.integers(-1, 1), st.none() | st.integers(0, 2), st.sampled_from(["a", "b"]))
 
 

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -553,6 +554,11 @@ def test_checks_and_explanations_know_the_gate_of_an_agent(sync_firm: Agency) ->
 
 
 @pytest.mark.filterwarnings("ignore:look")
+def test_langchain_finds_the_signatures_of_its_hooks() -> None:
+    hooks = (SignoffMiddleware.wrap_tool_call, SignoffMiddleware.awrap_tool_call)
+    assert [list(signature(hook).parameters) for hook in hooks] == [["self", "request", "handler"]] * 2
+
+
 def test_two_gates_have_tools_of_their_own(sync_firm: Agency, tmp_path: Path) -> None:
     other = sync_firm.new_signoff("version: 1\ntools: {send: deny}\n")
     sync_firm.hire([SEND, "done"])

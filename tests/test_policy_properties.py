@@ -113,6 +113,18 @@ def test_many_rules_asked_at_once_say_what_they_say_one_by_one(rules: list[dict]
 
 
 @calm
+@given(st.one_of(st.just([]), RULES), st.sampled_from(["allow", "audit", "review", "deny"]), st.booleans(), ARGS)
+def test_what_is_let_run_at_once_is_what_the_rules_let_run(
+    rules: list[dict], then: str, record: bool, args: dict
+) -> None:
+    otherwise = {"then": then, "record": True} if record and then == "allow" else then
+    policy = Policy(tools={"send": {"rules": rules, "otherwise": otherwise, "undo": True}})
+    ruling, at_once = rule(policy, args), policy.lets_run("send", args)
+    is_plain = not rules and then == "allow" and not record and ruling.mode == "allow"
+    assert at_once == (ruling if is_plain else None)
+
+
+@calm
 @given(RULES, st.sampled_from(FAILING), st.sampled_from(["allow", "review", "deny"]), FALLBACKS, GOOD_ARGS)
 def test_nothing_is_allowed_past_an_expression_that_fails(
     rules: list[dict], failing: str, then: str, otherwise: str, args: dict

@@ -44,10 +44,14 @@ def _is_plain(value: Json) -> bool:
     if kind is int:
         return bool(-_SAFE_INTEGER <= value <= _SAFE_INTEGER)
     if kind is dict:
-        return all(type(key) is str and key.isascii() and key[:1] != "$" and _is_plain(value[key]) for key in value)
+        return all(map(_is_plain_key, value)) and all(map(_is_plain, value.values()))
     if kind is list:
         return all(map(_is_plain, value))
     return value is None or kind is bool
+
+
+def _is_plain_key(key: Json) -> bool:
+    return type(key) is str and key.isascii() and key[:1] != "$"
 
 
 def plain_json(value: Json) -> str:

@@ -221,14 +221,14 @@ class Desk:
         with _readable(law.HALTS):
             return law.halts(self.ledger.history(law.HALTS))
 
-    def glance(self, ids: Sequence[str]) -> tuple[dict[str, Row], law.Halts]:
-        """The rows of these tickets, and what is halted, in one look at the ledger."""
-        rows, end = self.ledger.rows_and_end(ids, law.HALTS)
+    def glance(self, ids: Sequence[str]) -> tuple[dict[str, bool], law.Halts]:
+        """Which of these tickets there are, each with whether it was put before people, and what is halted: in one look."""
+        known_tickets, end = self.ledger.known_and_end(ids, law.HALTS)
         known, halts = self._halts
         if known != end:
             halts = self.halts()
             self._halts = end, halts
-        return rows, halts
+        return known_tickets, halts
 
     def write_halt(self, step: Callable[[law.Halts], Draft]) -> law.Halts:
         """Adds what `step` makes of the halts that hold; what holds then."""

@@ -5,6 +5,7 @@ It comes with the extra `langchain`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any
 from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool
+from langgraph.config import get_config
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import get_runtime
 
@@ -118,9 +120,16 @@ class SignoffMiddleware(AgentMiddleware[Any, Any, Any], Gating):
     def _passage(self, request: ToolCallRequest) -> Passage:
         messages = messages_of(request.state, "messages")
         message = proposing_message(messages, request.tool_call) or _with_call(messages, request.tool_call["id"])
-        scene = self._setting.scene(message, messages, request.runtime.config, get_runtime())
+        get_config()  # raises in a thread without LangGraph's context: what would be approved there could never run
+        # Only who asks it pays for looking it up; of the server's user the tool's own knows too.
+        runtime: Any = get_runtime() if self._setting.requester else request.runtime
+        scene = self._setting.scene(message, messages, request.runtime.config, runtime)
         return Passage(scene, (), partial(index_of, message), is_shared=True)  # any of the other middlewares may ask
 
+
+for _hook in (SignoffMiddleware.wrap_tool_call, SignoffMiddleware.awrap_tool_call):
+    # LangChain asks for it at each call, and making it anew takes longer than the whole ruling.
+    vars(_hook)["__signature__"] = inspect.signature(_hook)
 
 _NOTHING = (None, None)
 

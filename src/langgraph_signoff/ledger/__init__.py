@@ -128,8 +128,11 @@ class Ledger(Protocol):
     def rows(self, ids: Sequence[str]) -> dict[str, Row]:
         """The rows of these tickets, by id."""
 
-    def rows_and_end(self, ids: Sequence[str], stream: str) -> tuple[dict[str, Row], int]:
-        """The rows of these tickets by id, and the number of a stream's last entry (0 if it has none), in one look."""
+    def known_and_end(self, ids: Sequence[str], stream: str) -> tuple[dict[str, bool], int]:
+        """Those of these tickets that there are, and the number of a stream's last entry (0 if it has none), in one look.
+
+        Of each ticket whether it was put before people.
+        """
 
     def find(self, query: Query) -> list[Row]:
         """The rows that a query describes."""

@@ -27,8 +27,6 @@ from langgraph_signoff.ledger.sqlite_grants import (
 )
 from langgraph_signoff.ledger.sqlite_pages import select
 
-_FEW = 8  # ids that are given as values; more come as one JSON list
-
 
 class SqliteLedger:
     """A ledger in a file of its own, shared by any number of threads and processes on one machine."""
@@ -111,14 +109,14 @@ class SqliteLedger:
         """The rows of these tickets, by id."""
         return {row[0]: _row(row) for row in self._read(sql.READ_ROWS, (json.dumps(list(ids)),))}
 
-    def rows_and_end(self, ids: Sequence[str], stream: str) -> tuple[dict[str, Row], int]:
-        """The rows of these tickets by id, and the number of a stream's last entry."""
-        # For a call or a few, which is most of them, values are cheaper than a table of them.
-        few = len(ids) <= _FEW
-        among = f"({', '.join('?' * len(ids))})" if few else "(SELECT value FROM json_each(?))"
-        given = ids if few else [json.dumps(list(ids))]
-        found = self._read(sql.READ_ROWS_AND_END.format(ids=among), (stream, *given))
-        return {row[1]: _row(row[1:]) for row in found if row[1] is not None}, found[0][0]
+    def known_and_end(self, ids: Sequence[str], stream: str) -> tuple[dict[str, bool], int]:
+        """Those of these tickets that there are, and the number of a stream's last entry."""
+        # One call is most of them: each pays for this, and one value is cheaper than a table of them.
+        if len(ids) == 1:
+            found = self._read(sql.READ_KNOWN_AND_END, (stream, ids[0]))
+        else:
+            found = self._read(sql.READ_ALL_KNOWN_AND_END, (stream, json.dumps(list(ids))))
+        return {id_: bool(reviewed) for _, id_, reviewed in found if id_ is not None}, found[0][0]
 
     def find(self, query: Query) -> list[Row]:
         """The rows that a query describes, most urgent first."""

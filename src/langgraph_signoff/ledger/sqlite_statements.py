@@ -69,10 +69,12 @@ COUNT_IN_HAND = """
 READ_SECRET = "SELECT value FROM secrets WHERE name = 'audits'"
 ADD_SECRET = "INSERT OR IGNORE INTO secrets (name, value) VALUES ('audits', ?)"
 READ_ROWS = f"SELECT {ROW_COLUMNS} FROM standings WHERE id IN (SELECT value FROM json_each(?))"
-READ_ROWS_AND_END = f"""
-    SELECT (SELECT coalesce(max(seq), 0) FROM entries WHERE stream = ?), {ROW_COLUMNS}
-    FROM (SELECT 1) LEFT JOIN standings ON id IN {{ids}}
+_KNOWN_AND_END = """
+    SELECT (SELECT coalesce(max(seq), 0) FROM entries WHERE stream = ?), id, reviewed
+    FROM (SELECT 1) LEFT JOIN standings ON id IN (%s)
 """
+READ_KNOWN_AND_END = _KNOWN_AND_END % "?"
+READ_ALL_KNOWN_AND_END = _KNOWN_AND_END % "SELECT value FROM json_each(?)"
 READ_ALL_ROWS = f"SELECT {ROW_COLUMNS} FROM standings WHERE id > ? ORDER BY id LIMIT 1000"
 REPLACE_ROW = f"INSERT OR REPLACE INTO standings ({ROW_COLUMNS}) VALUES ({', '.join('?' * len(fields(Row)))})"
 ERASE = "UPDATE contents SET salt = NULL, data = NULL WHERE data IS NOT NULL AND hash IN (SELECT contents_hash FROM entries WHERE stream = ?)"

@@ -24,6 +24,7 @@ from langgraph_signoff.records import Opening
 from langgraph_signoff.vocabulary import Action, Counts, InboxSchema, Ruling, Standing, Undoing
 
 POLL = 0.05  # seconds between two looks at what somebody else is about
+_NO_COUNTS = Counts()
 _GATHER = 2.0  # seconds that a call waits for those of its message which a plan wants before it
 
 
@@ -54,11 +55,9 @@ class Admission:
     def hold(self, calls: Sequence[Call]) -> Steps[None]:
         """Waits for a release if any of these calls would start without a claim, and is halted."""
         # What needs a claim is held back there, at the moment it would start. Of an answer nothing runs but who waits for it.
-        free = [call for call in calls if call.starts_unclaimed or call.is_question]
-        if not all(call.is_seen_unhalted for call in free):
-            stopped = yield Io(partial(self._halted, free))
-            if stopped:
-                yield stopped
+        unsure = [c for c in calls if not c.is_seen_unhalted and (c.starts_unclaimed or c.is_question)]
+        if unsure and (stopped := (yield Io(partial(self._halted, unsure)))):
+            yield stopped
 
     def rule(self, calls: Sequence[Call]) -> Steps[None]:
         """Gives each call its ruling: the one on record, or the policy's, which is put on record if it needs to be."""
@@ -84,8 +83,10 @@ class Admission:
         return not call.is_free or (self.plans.expected and not call.trouble)
 
     def _new_ruling(self, call: Call) -> Steps[Ruling]:
+        if free := self._free_ruling(call):
+            return free
         needs_history = planning.needs_history(self.policy, call.action)
-        history = (yield Io(partial(self._history, call))) if needs_history else Counts()
+        history = (yield Io(partial(self._history, call))) if needs_history else _NO_COUNTS
         ruling = self._rule(call, history)
         if self.advisors.ask:
             review = partial(self.policy.review, call.action, now=self.desk.clock())
@@ -99,13 +100,18 @@ class Admission:
             else ruling
         )
 
+    def _free_ruling(self, call: Call) -> Ruling | None:
+        # Most calls are such: nobody has a say in it but a policy that lets its tool run, and nothing is written.
+        is_shared = self.advisors.ask or self.reviews or call.adjust or call.proposed.kind != "tool"
+        return None if is_shared else self.policy.lets_run(call.proposed.tool, call.proposed.parsed)
+
     def _look(self, calls: Sequence[Call]) -> dict[str, Ruling | None]:
         named = [call.id for call in calls if not call.trouble]
         looked_at = time.monotonic()
-        rows, halts = self.desk.glance(named)
+        known, halts = self.desk.glance(named)
         for call in calls:
             call.halts, call.looked_at = halts, looked_at
-        return {id_: None if row.reviewed else self.desk.case(id_).ruling for id_, row in rows.items()}
+        return {id_: None if reviewed else self.desk.case(id_).ruling for id_, reviewed in known.items()}
 
     def _rule(self, call: Call, history: Counts) -> Ruling:
         ruling = planning.rule(self.policy, call.action, now=self.desk.clock(), history=history)
@@ -126,8 +132,8 @@ class Admission:
 
     def _is_for_report(self, call: Call, ruling: Ruling) -> bool:
         # Graphs without a review pay nothing for it.
-        is_unrecorded = ruling.mode == "allow" and not ruling.needs_record and not call.trouble
-        return bool(self.reviews) and is_unrecorded and self._is_reviewed_later(call)
+        is_unrecorded = bool(self.reviews) and not ruling.needs_record and not call.trouble
+        return is_unrecorded and self._is_reviewed_later(call)
 
     def _is_reviewed_later(self, call: Call) -> bool:
         # A review is none of itself, nor of what comes after it, and an undo is reported nowhere. What another graph reviews, or

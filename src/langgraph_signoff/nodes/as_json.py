@@ -94,6 +94,13 @@ def as_json(value: Any) -> Json:
         return _name_of(value)
 
 
+def allows_extras(kind: type) -> bool:
+    """Whether a model may be given something beside its fields."""
+    if issubclass(kind, BaseModelV1):
+        return kind.__config__.extra == "allow"
+    return issubclass(kind, BaseModel) and kind.model_config.get("extra") == "allow"
+
+
 def extras(value: Any) -> dict[str, Any]:
     """What a model that allows it was given beside its fields."""
     if isinstance(value, BaseModelV1):

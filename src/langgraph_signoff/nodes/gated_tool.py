@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -15,7 +14,7 @@ from langchain_core.tools import BaseTool
 from langgraph.config import get_config
 from langgraph.prebuilt.tool_node import TOOL_INVOCATION_ERROR_TEMPLATE
 from langgraph.types import Command
-from pydantic import ConfigDict, PrivateAttr, ValidationError
+from pydantic import ConfigDict, ValidationError
 from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langgraph_signoff.errors import ActionRefused, SignoffError, UngatedCall
@@ -33,8 +32,7 @@ from langgraph_signoff.nodes.turn import Call, Scene
 from langgraph_signoff.vocabulary import CurrentAction, Json
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(NamedTuple):
     """What a gated tool finds when its node runs it: the calls of this turn, and how to name one that is not among them.
 
     `is_shared`: whether others stand around the tool who may ask something in the same task.
@@ -42,28 +40,28 @@ class Passage:
 
     scene: Scene
     calls: tuple[Call, ...]
-    index: Callable[[Any], int]
+    place: Callable[[Any], int]
     is_shared: bool = False
 
     def admitted(self) -> Passage:
         """Itself, without calls that the tool's schema refuses and no ticket knows: the tool meets the refusal itself."""
-        return replace(self, calls=tuple(call for call in self.calls if call.known or not call.is_refused))
+        return self._replace(calls=tuple(call for call in self.calls if call.known or not call.is_refused))
 
     def find(self, proposed: dict[str, Any], tool: str, schema: ToolSchema) -> Call:
         """The admitted call with this id, tool and arguments; a new one, not yet ruled on, if a wrapper changed them."""
-        if same := [call for call in self.calls if call.action.call_id == (proposed["id"] or "")]:
+        if same := [call for call in self.calls if call.proposed.call_id == (proposed["id"] or "")]:
             hash_ = schema.digest(tool, schema.proposed(proposed["args"]))
             for call in same:
-                if call.action.digest == hash_:
+                if call.proposed.digest == hash_:
                     return call
-        return self.scene.call(proposed, self.index(proposed), tool, schema)  # type: ignore[arg-type]  # a tool call dict
+        return self.scene.call(proposed, self.place(proposed), tool, schema)  # type: ignore[arg-type]  # a tool call dict
 
 
 PASSAGE: ContextVar[Passage | None] = ContextVar("signoff_passage", default=None)
 
 
 class _Guard(NamedTuple):
-    """What a gated tool is made of. It is asked for once a call: pydantic looks for each private attribute in Python."""
+    """What a gated tool is made of."""
 
     tool: BaseTool
     heart: Heart
@@ -75,7 +73,7 @@ class GatedTool(BaseTool):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    _guard: _Guard = PrivateAttr()
+    _guard: ClassVar[_Guard]  # of each instance: each call asks for it, and pydantic finds private attributes slowly
 
     @classmethod
     def around(cls, inner: BaseTool, heart: Heart) -> GatedTool:
@@ -84,7 +82,7 @@ class GatedTool(BaseTool):
             return inner
         fields = {name: getattr(inner, name) for name in _SHOWN_FIELDS if hasattr(inner, name)}
         gated = cls(**fields)
-        gated._guard = _Guard(inner, heart, ToolSchema(inner))
+        vars(gated)["_guard"] = _Guard(inner, heart, ToolSchema(inner))
         return gated
 
     @property
@@ -178,7 +176,7 @@ class _ToolDoor:
         self, guard: _Guard, call: Call, input: dict[str, Any], config: RunnableConfig | None, more: dict[str, Any]
     ) -> None:
         self._guard, self._call, self._input, self._config, self._more = guard, call, input, config, more
-        self.name, self.call_id = call.action.tool, input["id"] or ""
+        self.name, self.call_id = call.proposed.tool, input["id"] or ""
         self.note: Mapping[str, str] = {}
 
     def parse(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -189,9 +187,9 @@ class _ToolDoor:
 
     def work(self, args: dict[str, Any] | None, about: CurrentAction | None) -> Work:
         inner, config, more = self._guard.tool, self._config, self._more
-        schema, action = self._guard.schema, self._call.action
+        schema, proposed = self._guard.schema, self._call.proposed
         if args is None and schema.is_dynamic:
-            args = schema.frozen(action.args, action.parsed)
+            args = schema.frozen(proposed.args, proposed.parsed)
         given = self._input if args is None else {**self._input, "args": self._as_given(args)}
 
         def do(config: Any = config) -> Any:

@@ -83,7 +83,7 @@ class Heart(Admission):
         """
         if call.ruling is None and not call.known:
             yield from self.admit([call])
-        if call.starts_unclaimed and not call.has_fresh_look:
+        elif call.starts_unclaimed and not call.has_fresh_look:
             # It has waited for its turn behind other calls, or a wrapper tries it again.
             yield from self.hold([call])
         if call.is_free:

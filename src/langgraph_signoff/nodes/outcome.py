@@ -148,7 +148,7 @@ class OutcomeReview:
         number = sum(case.kind == "outcome" for case in cases)
         gate = replace(self._gate, action=lambda _: report, key=lambda _: number, trigger=lambda _: trigger)
         call = gate.call(state)
-        call.action = call.action.model_copy(update={"reports": tuple(case.id for case in work)})
+        call.proposed = call.action.model_copy(update={"reports": tuple(case.id for case in work)})
         call.adjust = partial(self._adjust, work)
         return call
 

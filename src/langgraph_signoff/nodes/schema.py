@@ -13,7 +13,7 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import create_model as create_model_v1
 
 from langgraph_signoff.canonical import digest
-from langgraph_signoff.nodes.as_json import Field, as_json, extras, fields_of, is_opaque
+from langgraph_signoff.nodes.as_json import Field, allows_extras, as_json, extras, fields_of, is_opaque
 from langgraph_signoff.nodes.internals import injected_args
 from langgraph_signoff.nodes.question_tool import QuestionTool
 from langgraph_signoff.vocabulary import Json, Kind
@@ -43,6 +43,7 @@ class ToolSchema:
         self._model: Any = None if schema is None or isinstance(schema, dict) else _without(schema, self.injected)
         self._fields = tuple(_by_name(f) for f in _fields(self._model) if f.name not in self.injected)
         self.json_schema: dict[str, Json] = self._json_schema(tool)
+        self._takes_more = self._model is not None and allows_extras(self._model)
         self.is_dynamic = self._model is not None and _is_dynamic(self._model, set())
         self.form = tool.form if isinstance(tool, QuestionTool) else None
 
@@ -109,9 +110,9 @@ class ToolSchema:
         return self._model.model_validate(args) if issubclass(self._model, BaseModel) else self._model.parse_obj(args)
 
     def _shown(self, made: Any, args: dict[str, Json]) -> dict[str, Json]:
-        values = {f.key: getattr(made, f.name) for f in self._fields if not _stands_in(f, args)}
-        more = {key: value for key, value in extras(made).items() if key not in self.injected}
-        return {key: as_json(value) for key, value in {**values, **more}.items()}
+        shown = {f.keys[0]: as_json(getattr(made, f.name)) for f in self._fields if not _stands_in(f, args)}
+        more = extras(made) if self._takes_more else {}
+        return {**shown, **{key: as_json(value) for key, value in more.items() if key not in self.injected}}
 
     def _check(self, args: dict[str, Json]) -> None:
         if not self._checked_as_json:

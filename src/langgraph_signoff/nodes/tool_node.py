@@ -254,7 +254,7 @@ def _items(output: Any, key: str) -> list[Any]:
 
 
 def _is(call: Call, proposed: ToolCall, index: int) -> bool:
-    return call.action.proposal.endswith(f", {index}]") and call.action.call_id == (proposed["id"] or "")
+    return call.proposed.proposal.endswith(f", {index}]") and call.proposed.call_id == (proposed["id"] or "")
 
 
 def _gate_inside(wrap: Any, heart: Heart) -> Any:

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall
 from langchain_core.runnables import RunnableConfig
@@ -18,7 +18,7 @@ from langgraph_signoff.errors import Unidentified
 from langgraph_signoff.law import STRICTNESS, Halts
 from langgraph_signoff.nodes.internals import ends_unsaved, has_checkpointer
 from langgraph_signoff.nodes.schema import ToolSchema
-from langgraph_signoff.vocabulary import Action, Json, Ruling
+from langgraph_signoff.vocabulary import Action, Json, Kind, Ruling
 
 TAG = "signoff"
 """The key under which `send_tool_calls` notes where a single call was proposed: `{"message_id":…,"index":…}`."""
@@ -35,12 +35,13 @@ _FRESH = 0.05  # seconds for which a look at the halts is good enough to start w
 class Call:
     """One proposed call on its way through the gate. `id` is the ticket id it has, or would have.
 
+    `proposed`: what names it and what it would run with; `action` tells the rest.
     `is_refused`: the tool's schema does not take its arguments; only a ticket opened under an earlier schema knows it.
     `adjust`: what else has a say in its ruling, after the policy. `doubted`: whether an advisor wants a person's word on it.
     `looked_at`: when somebody last saw that no halt holds it back, by the monotonic clock.
     """
 
-    action: Action
+    proposed: Proposal | Action
     id: str
     siblings: tuple[str, ...] = ()
     ruling: Ruling | None = None
@@ -53,6 +54,13 @@ class Call:
     looked_at: float = -math.inf
     halts: Halts | None = None
 
+    @property
+    def action(self) -> Action:
+        """All that is known of it, put together for who first wants to know: of a call that simply runs, nobody does."""
+        if isinstance(self.proposed, Proposal):
+            self.proposed = self.proposed.action()
+        return self.proposed
+
     def hold_back(self, ruling: Ruling) -> Ruling:
         """The ruling, made stricter since the policy spoke, or what else has a say in it where that is stricter still."""
         adjusted = self.adjust(ruling) if self.adjust else ruling
@@ -61,7 +69,7 @@ class Call:
     @property
     def is_question(self) -> bool:
         """Whether a person is asked something, and nothing of it runs."""
-        return self.action.kind == "question"
+        return self.proposed.kind == "question"
 
     @property
     def is_free(self) -> bool:
@@ -84,14 +92,13 @@ class Call:
         return self.is_free or (self.ruling is not None and self.ruling.only_records)
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Where a turn takes place: what every call of it shares."""
+class Scene(NamedTuple):
+    """Where a turn takes place: what every call of it shares. `trigger`: what its author's function says of it, if there is one."""
 
     thread_id: str
     message: AIMessage | None
-    turn: str
-    trigger: str
+    messages: Sequence[Any]
+    trigger: str | None
     graph: str
     agent: str
     requester: str | None
@@ -122,31 +129,58 @@ class Scene:
         hash_ = schema.digest(tool, args)
         message_id = (self.message.id if self.message else None) or ""
         call_id = proposed["id"] or ""
-        proposal = json.dumps([message_id, call_id, index])
-        action = Action(
-            thread_id=self.thread_id,
-            kind=schema.kind,
-            proposal=proposal,
-            tool=tool,
-            args=args,
-            parsed=parsed,
-            digest=hash_,
-            message_id=message_id,
-            call_id=call_id,
-            turn=self.turn,
-            graph=self.graph,
-            agent=self.agent,
-            requester=self.requester,
-            resource=self.resource(proposed) if self.resource else None,
-            trigger=self.trigger,
-            confidence=self.confidence(proposed) if self.confidence else 0.0,
-            args_schema=schema.json_schema,
-            answer_schema=schema.form.schema if schema.form else {},
-            editable=schema.form is None,
+        key = _array([message_id, call_id, index])
+        resource = self.resource(proposed) if self.resource else None
+        confidence = self.confidence(proposed) if self.confidence else 0.0
+        proposal = Proposal(
+            self, schema, tool, schema.kind, args, parsed, hash_, key, message_id, call_id, resource, confidence
         )
-        siblings = tuple(c["name"] for c in self.message.tool_calls[:index]) if self.message else ()
+        siblings = tuple([c["name"] for c in self.message.tool_calls[:index]]) if self.message else ()
         trouble = self.trouble or ("" if message_id else _NO_MESSAGE_ID if self.message else _NO_MESSAGE)
-        return Call(action, ticket_id(self.thread_id, proposal, hash_), siblings, trouble=trouble)
+        return Call(proposal, ticket_id(self.thread_id, key, hash_), siblings, trouble=trouble)
+
+
+class Proposal(NamedTuple):
+    """A tool call as a message proposes it, before anybody asks where and for whom. Its words are those of an Action."""
+
+    scene: Scene
+    schema: ToolSchema
+    tool: str
+    kind: Kind
+    args: dict[str, Json]
+    parsed: dict[str, Json]
+    digest: str
+    proposal: str
+    message_id: str
+    call_id: str
+    resource: str | None
+    confidence: float
+
+    def action(self) -> Action:
+        """All that is known of the call."""
+        turn, trigger = last_human(self.scene.messages)
+        form = self.schema.form
+        return Action(
+            thread_id=self.scene.thread_id,
+            kind=self.kind,
+            proposal=self.proposal,
+            tool=self.tool,
+            args=self.args,
+            parsed=self.parsed,
+            digest=self.digest,
+            message_id=self.message_id,
+            call_id=self.call_id,
+            turn=turn,
+            graph=self.scene.graph,
+            agent=self.scene.agent,
+            requester=self.scene.requester,
+            resource=self.resource,
+            trigger=trigger if self.scene.trigger is None else self.scene.trigger,
+            confidence=self.confidence,
+            args_schema=self.schema.json_schema,
+            answer_schema=form.schema if form else {},
+            editable=form is None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +198,11 @@ class Setting:
     ) -> Scene:
         """The scene of a turn that this message proposes."""
         thread_id, trouble = where_from(config)
-        turn, trigger = last_human(messages)
         return Scene(
             thread_id=thread_id,
             message=message,
-            turn=turn,
-            trigger=self.trigger(messages) if self.trigger else trigger,
+            messages=messages,
+            trigger=self.trigger(messages) if self.trigger else None,
             graph=graph_of(config),
             agent=self.agent or (message.name if message and message.name else "") or agent_of(config),
             requester=requester_of(config, runtime, self.requester),
@@ -179,13 +212,15 @@ class Setting:
         )
 
 
+_array: Callable[[list[Json]], str] = json.JSONEncoder().encode  # as `json.dumps` gives it, which every call pays for
+
 _NO_MESSAGE = "no message of the thread proposes it; leave a call its id"
 _NO_MESSAGE_ID = "the message that proposes it has no id; keep messages in a channel with add_messages, which gives ids"
 
 
 def ticket_id(thread_id: str, proposal: str, hash_: str) -> str:
     """128 bits in hex over what names a call: thread, proposal, digest."""
-    return hashlib.sha256(json.dumps([thread_id, proposal, hash_]).encode()).hexdigest()[:32]
+    return hashlib.sha256(_array([thread_id, proposal, hash_]).encode()).hexdigest()[:32]
 
 
 def identified(call: Call) -> Call:

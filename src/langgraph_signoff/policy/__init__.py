@@ -121,6 +121,10 @@ class Policy:
         ruling = rulebook.decide(action, now=now, history=history or Counts())
         return self.timed(self._charged(ruling, action, now) if rulebook.budgets else ruling, now)
 
+    def lets_run(self, tool: str, parsed: Mapping[str, Json]) -> Ruling | None:
+        """The ruling on a tool that always runs, with nothing written, as long as its arguments are sound; None otherwise."""
+        return self._indexes["tool"].rulebook(tool).lets_run(parsed)
+
     def counted(self, action: Action) -> frozenset[str]:
         """The tools whose counts the rules for an action read; `*` for any."""
         return frozenset(name or action.tool for name in self._rulebook(action).counts)

@@ -61,6 +61,8 @@ class Rulebook:
         """Whose counts it reads, as `Expression.counts` has them."""
         self._counted = frozenset[str]().union(*(when.counts for when in expressions)) - {OWN_TOOL, EVERY_TOOL}
         self.needs_history = "history" in self._reads
+        is_free = not (branches or budgets) and otherwise.word == "allow" and not otherwise.needs_record
+        self._free = otherwise if is_free else None
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -81,6 +83,10 @@ class Rulebook:
     def reviews(self) -> tuple[Ruling, ...]:
         """Its rulings that put a call before people."""
         return tuple(ruling for ruling in self._rulings if ruling.mode == "review")
+
+    def lets_run(self, parsed: Mapping[str, Json]) -> Ruling | None:
+        """Its one ruling, if that lets a call run with nothing written, and the arguments are sound; None otherwise."""
+        return None if self._free is None or flaw(parsed) else self._free
 
     def decide(self, action: Action, *, now: datetime, history: Counts) -> Ruling:
         """The ruling on an action; the same object for the same rule, and never an allow where anything was in doubt."""
@@ -209,8 +215,8 @@ def flaw(value: Json, depth: int = 0) -> str:
     if depth > DEEPEST_ARGUMENT:
         return ": is nested too deeply"
     if kind is dict:
-        odd = any(type(key) is not str or not (key.isascii() or _encodes(key)) for key in value)
-        return ": has a key that is no text" if odd else _flaw_of_items(value.items(), depth)
+        is_sound = all(map(_is_text, value))
+        return _flaw_of_items(value.items(), depth) if is_sound else ": has a key that is no text"
     if kind is list:
         return _flaw_of_items(enumerate(value), depth)
     return f": is a {kind.__name__}, not JSON"
@@ -222,6 +228,10 @@ def _flaw_of_items(items: Iterable[tuple[object, Json]], depth: int) -> str:
         if found:
             return f".{_printable(str(key)[:40])}{found}"
     return ""
+
+
+def _is_text(key: object) -> bool:
+    return type(key) is str and (key.isascii() or _encodes(key))
 
 
 def _encodes(text: str) -> bool:
