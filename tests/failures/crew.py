@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from langgraph.checkpoint.sqlite import SqliteSaver
+
 from langgraph_signoff import Signoff
 from langgraph_signoff.ledger import Query
 from langgraph_signoff.vocabulary import Standing, Ticket
@@ -127,6 +129,11 @@ class Scene:
         folder.mkdir(parents=True, exist_ok=True)
         self.job = Job(folder=str(folder), **fields)
         self.folder = folder
+
+    def make_threads(self) -> None:
+        """LangGraph's file for threads: of two processes that both come to make it, one can be told that it is locked."""
+        with SqliteSaver.from_conn_string(str(self.folder / "threads.db")) as saver:
+            saver.setup()
 
     def start(self, op: str, *, fresh: bool = False, **fields: Any) -> Started:
         # A fork would remember on which host its parent was.

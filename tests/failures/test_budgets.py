@@ -82,6 +82,7 @@ def test_two_processes_do_not_both_spend_what_is_left(request: pytest.FixtureReq
     raced, wanted = 0, 20 if request.config.getoption("--long") else 2
     for trial in range(10 * wanted):
         scene = Scene(tmp_path / str(trial), policy=POLICY)
+        scene.make_threads()
         started = [scene.start("run", barrier="gate", thread=thread) for thread in ("a", "b")]
         one, other = (process.wait() for process in started)
         assert sorted((one.status, other.status)) == ["completed", "pending_approval"]

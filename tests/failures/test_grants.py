@@ -75,6 +75,7 @@ def test_two_processes_do_not_both_take_the_last_use(door: str, request: pytest.
         scene = Scene(tmp_path / str(trial), door=door)
         with closing(scene.signoff()) as signoff:
             permit(signoff, uses=1, kind="node" if door == "node" else "tool")
+        scene.make_threads()
         started = [scene.start("run", barrier="gate", thread=thread) for thread in ("a", "b")]
         one, other = (process.wait() for process in started)
         assert sorted((one.status, other.status)) == ["completed", "pending_approval"]
