@@ -25,7 +25,7 @@ from langgraph_signoff.nodes.heart import Heart
 from langgraph_signoff.nodes.messages import RecordedFailure
 from langgraph_signoff.nodes.reach import reached
 from langgraph_signoff.nodes.stopped import Stopped, unhandled
-from langgraph_signoff.nodes.turn import Setting, index_of, messages_of, proposing_message
+from langgraph_signoff.nodes.turn import Setting, messages_of, proposed_in
 from langgraph_signoff.signoff import Signoff
 from langgraph_signoff.vocabulary import Probe, Undoing
 
@@ -119,12 +119,13 @@ class SignoffMiddleware(AgentMiddleware[Any, Any, Any], Gating):
 
     def _passage(self, request: ToolCallRequest) -> Passage:
         messages = messages_of(request.state, "messages")
-        message = proposing_message(messages, request.tool_call) or _with_call(messages, request.tool_call["id"])
+        proposed = proposed_in(messages, request.tool_call)
+        message, index = proposed or (_with_call(messages, request.tool_call["id"]), 0)
         get_config()  # raises in a thread without LangGraph's context: what would be approved there could never run
         # Only who asks it pays for looking it up; of the server's user the tool's own knows too.
         runtime: Any = get_runtime() if self._setting.requester else request.runtime
         scene = self._setting.scene(message, messages, request.runtime.config, runtime)
-        return Passage(scene, (), partial(index_of, message), is_shared=True)  # any of the other middlewares may ask
+        return Passage(scene, (), lambda _: index, is_shared=True)  # any of the other middlewares may ask
 
 
 for _hook in (SignoffMiddleware.wrap_tool_call, SignoffMiddleware.awrap_tool_call):

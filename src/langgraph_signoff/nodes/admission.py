@@ -52,6 +52,16 @@ class Admission:
         yield from self.hold(calls)
         yield Hear()
 
+    def free_ruling(self, call: Call) -> Ruling | None:
+        """The ruling on a call in which nobody has a say but a policy that lets its tool run, with nothing written."""
+        others = self.advisors.ask or self.reviews or self.plans.expected or call.adjust
+        is_plain = not others and call.proposed.kind == "tool"
+        return self.policy.lets_run(call.proposed.tool, call.proposed.parsed) if is_plain else None
+
+    def has_free_way(self, call: Call) -> bool:
+        """Whether nothing stands before it: neither a ticket of its own, under whatever policy that was opened, nor a halt."""
+        return call.id not in self._look([call]) and call.is_seen_unhalted
+
     def hold(self, calls: Sequence[Call]) -> Steps[None]:
         """Waits for a release if any of these calls would start without a claim, and is halted."""
         # What needs a claim is held back there, at the moment it would start. Of an answer nothing runs but who waits for it.
@@ -61,11 +71,17 @@ class Admission:
 
     def rule(self, calls: Sequence[Call]) -> Steps[None]:
         """Gives each call its ruling: the one on record, or the policy's, which is put on record if it needs to be."""
-        known = yield Io(partial(self._look, calls))
+        known, fresh = (yield Io(partial(self._look, calls))), list[Call]()
         for call in calls:
             call.known = call.id in known
-            call.ruling = known.get(call.id) if call.known or call.is_refused else (yield from self._new_ruling(call))
-        fresh = [call for call in calls if not (call.known or call.is_refused) and self._may_need_record(call)]
+            if call.known or call.is_refused:
+                call.ruling = known.get(call.id)
+            elif free := self.free_ruling(call):
+                call.ruling = free
+            else:
+                call.ruling = yield from self._new_ruling(call)
+                if self._may_need_record(call):
+                    fresh.append(call)
         if fresh:
             opened = yield from self._opened(fresh, patient=len(calls) == 1)
             for call in fresh:
@@ -83,8 +99,6 @@ class Admission:
         return not call.is_free or (self.plans.expected and not call.trouble)
 
     def _new_ruling(self, call: Call) -> Steps[Ruling]:
-        if free := self._free_ruling(call):
-            return free
         needs_history = planning.needs_history(self.policy, call.action)
         history = (yield Io(partial(self._history, call))) if needs_history else _NO_COUNTS
         ruling = self._rule(call, history)
@@ -99,11 +113,6 @@ class Admission:
             if call.is_question and ruling.mode == "allow"
             else ruling
         )
-
-    def _free_ruling(self, call: Call) -> Ruling | None:
-        # Most calls are such: nobody has a say in it but a policy that lets its tool run, and nothing is written.
-        is_shared = self.advisors.ask or self.reviews or call.adjust or call.proposed.kind != "tool"
-        return None if is_shared else self.policy.lets_run(call.proposed.tool, call.proposed.parsed)
 
     def _look(self, calls: Sequence[Call]) -> dict[str, Ruling | None]:
         named = [call.id for call in calls if not call.trouble]

@@ -22,7 +22,7 @@ from langgraph_signoff.law import Case, Say, ruled_again, settled
 from langgraph_signoff.ledger import Draft
 from langgraph_signoff.nodes import messages
 from langgraph_signoff.nodes.admission import POLL, Admission
-from langgraph_signoff.nodes.steps import Io, Sleep, Steps, Work
+from langgraph_signoff.nodes.steps import Hear, Io, Sleep, Steps, Work
 from langgraph_signoff.nodes.turn import Call
 from langgraph_signoff.vocabulary import (
     OVER_BUDGET,
@@ -82,6 +82,10 @@ class Heart(Admission):
         Raises StillRunning if somebody alive is running it and does not finish while the second runner waits.
         """
         if call.ruling is None and not call.known:
+            # Most calls are such that the policy lets their tool run in any case: one look at the ledger is all of their way.
+            if self.free_ruling(call) and (yield Io(partial(self.has_free_way, call))):
+                yield Hear()
+                return (yield door.work(None, None))
             yield from self.admit([call])
         elif call.starts_unclaimed and not call.has_fresh_look:
             # It has waited for its turn behind other calls, or a wrapper tries it again.

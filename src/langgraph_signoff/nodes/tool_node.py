@@ -36,8 +36,9 @@ from langgraph_signoff.nodes.turn import (
     Scene,
     Setting,
     index_of,
+    last_answer,
     messages_of,
-    proposing_message,
+    proposed_in,
 )
 
 
@@ -129,7 +130,9 @@ class GatedToolNode(ToolNode):
     def _passage(self, input: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Passage:
         proposed, kind = self._parse_input(input)
         messages = messages_of(self._extract_state(input, config), self._messages_key)
-        message = proposing_message(messages, proposed[0] if kind == "tool_calls" and proposed else None)
+        message = last_answer(messages)
+        if kind == "tool_calls" and proposed:
+            message, _ = proposed_in(messages, proposed[0]) or (None, 0)
         scene = self._setting.scene(message, messages, config, runtime)
         calls = [
             self._call(scene, call, self._index(message, call, place, kind)) for place, call in enumerate(proposed)

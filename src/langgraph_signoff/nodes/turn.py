@@ -99,7 +99,7 @@ class Scene(NamedTuple):
     message: AIMessage | None
     messages: Sequence[Any]
     trigger: str | None
-    graph: str
+    config: RunnableConfig
     agent: str
     requester: str | None
     trouble: str
@@ -171,8 +171,8 @@ class Proposal(NamedTuple):
             message_id=self.message_id,
             call_id=self.call_id,
             turn=turn,
-            graph=self.scene.graph,
-            agent=self.scene.agent,
+            graph=graph_of(self.scene.config),
+            agent=self.scene.agent or agent_of(self.scene.config),
             requester=self.scene.requester,
             resource=self.resource,
             trigger=trigger if self.scene.trigger is None else self.scene.trigger,
@@ -203,8 +203,8 @@ class Setting:
             message=message,
             messages=messages,
             trigger=self.trigger(messages) if self.trigger else None,
-            graph=graph_of(config),
-            agent=self.agent or (message.name if message and message.name else "") or agent_of(config),
+            config=config,
+            agent=self.agent or (message.name if message and message.name else ""),
             requester=requester_of(config, runtime, self.requester),
             trouble=trouble,
             resource=self.resource,
@@ -280,11 +280,16 @@ def messages_of(state: Any, key: str) -> list[BaseMessage]:
     return list(found)
 
 
-def proposing_message(messages: Sequence[BaseMessage], call: ToolCall | None = None) -> AIMessage | None:
-    """The last AI message, or the last one that proposes this very call."""
+def last_answer(messages: Sequence[BaseMessage]) -> AIMessage | None:
+    """The last AI message."""
+    return next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
+
+
+def proposed_in(messages: Sequence[BaseMessage], call: ToolCall) -> tuple[AIMessage, int] | None:
+    """The last AI message that proposes this very call, and where the call stands in it."""
     for message in reversed(messages):
-        if isinstance(message, AIMessage) and (call is None or _index(message, call) is not None):
-            return message
+        if isinstance(message, AIMessage) and (index := _index(message, call)) is not None:
+            return message, index
     return None
 
 
@@ -297,9 +302,13 @@ def index_of(message: AIMessage | None, call: ToolCall) -> int:
 
 
 def _index(message: AIMessage, call: ToolCall) -> int | None:
-    same = [i for i, c in enumerate(message.tool_calls) if c["id"] == call["id"] and c["name"] == call["name"]]
-    exact = [i for i in same if message.tool_calls[i]["args"] == call["args"]]
-    return next(iter(exact or same), None)
+    same = None
+    for index, proposed in enumerate(message.tool_calls):
+        if proposed["id"] == call["id"] and proposed["name"] == call["name"]:
+            if proposed["args"] == call["args"]:
+                return index
+            same = index if same is None else same
+    return same
 
 
 def last_human(messages: Sequence[BaseMessage]) -> tuple[str, str]:
