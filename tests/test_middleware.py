@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
@@ -81,6 +81,21 @@ def test_a_rejected_call_does_not_run_and_the_model_is_told_who_and_why(firm: Ag
     assert firm.resume().status == "completed"
     firm.assert_ends(Expect([], ["rejected"], "rejected by ana: not today"))
     assert firm.told()[0].status == "error"
+
+
+@pytest.mark.parametrize(
+    ("word", "effects", "standing"), [("approve", ONCE, "executed"), ("reject", [], "rejected"), ("", [], "pending")]
+)
+def test_a_ticket_holds_also_when_the_policy_has_come_to_let_its_tool_run(
+    firm: Agency, word: str, effects: Sequence[str], standing: str
+) -> None:
+    firm.hire([SEND, "done"])
+    [ticket] = firm.run().tickets
+    if word:
+        getattr(firm.signoff, word)(ticket, by="ana")
+    firm.hire([SEND, "done"], policy=POLICY.replace("send: review", "send: allow"))
+    firm.resume()
+    assert (firm.effects, firm.standings()) == (list(effects), [standing])
 
 
 def test_revised_arguments_run_and_the_model_is_told_so(firm: Agency) -> None:

@@ -223,12 +223,12 @@ class Desk:
 
     def glance(self, ids: Sequence[str]) -> tuple[dict[str, bool], law.Halts]:
         """Which of these tickets there are, each with whether it was put before people, and what is halted: in one look."""
-        known_tickets, end = self.ledger.known_and_end(ids, law.HALTS)
-        known, halts = self._halts
-        if known != end:
+        known, end = self.ledger.known_and_end(ids, law.HALTS)
+        seen, halts = self._halts
+        if seen != end:
             halts = self.halts()
             self._halts = end, halts
-        return known_tickets, halts
+        return known, halts
 
     def write_halt(self, step: Callable[[law.Halts], Draft]) -> law.Halts:
         """Adds what `step` makes of the halts that hold; what holds then."""

@@ -24,8 +24,8 @@ from langgraph_signoff.records import Opening
 from langgraph_signoff.vocabulary import Action, Counts, InboxSchema, Ruling, Standing, Undoing
 
 POLL = 0.05  # seconds between two looks at what somebody else is about
-_NO_COUNTS = Counts()
 _GATHER = 2.0  # seconds that a call waits for those of its message which a plan wants before it
+_NO_COUNTS = Counts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
