@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from cli_support import Desk, Ended
 from langgraph_signoff import Policy, Signoff, Standing
+from langgraph_signoff.desk import utc_now
 from langgraph_signoff.server.wire import PAGE
 from serving import Server, Thread
 from support import open_ticket
@@ -112,9 +114,34 @@ def test_a_long_list_is_as_long_there_as_here(ana: There) -> None:
     assert "more with --limit" in ana.run("list", "--tool", "many", "--limit", str(PAGE + 1)).out
 
 
-def of_ana(server: Server) -> Signoff:
-    """The server's ledger under a policy that knows nobody else."""
-    return Signoff(server.folder / "signoff.db", policy=Policy(people={"ana": {}}))
+def of_ana(server: Server, ago: timedelta = timedelta(0)) -> Signoff:
+    """The server's ledger under a policy that knows nobody else, as of some time ago."""
+    path, policy = server.folder / "signoff.db", Policy(people={"ana": {}})
+    return Signoff(path, policy=policy, clock=lambda: utc_now() - ago)
+
+
+def test_the_worklists_there_are_those_here(ana: There) -> None:
+    server, earlier = ana.server, of_ana(ana.server, timedelta(days=2))
+    waiting = server.thread([send("mine-1")]).tickets[0]
+    late = open_ticket(earlier, tool="late", window="1h")
+    idle = earlier.assign(open_ticket(earlier, tool="idle", window="7d"), to="ana", by="ana")
+    for words, there in (
+        (["--mine", "--thread", waiting.thread_id], [waiting.id]),
+        (["--mine", "--audits", "--thread", waiting.thread_id], []),
+        (["--mine", "--tool", "late"], []),
+        (["--overdue", "--tool", "late"], [late.id]),
+        (["--stuck", "--for", "1d"], None),
+    ):
+        asked = ana.run("list", *words, "--json")
+        assert asked == here(server, "list", *words, "--json", "--as", "ana"), words
+        assert there is None or [ticket["id"] for ticket in asked.json] == there, words
+    assert (idle.id, "in_hand") in {(each["ticket"]["id"], each["why"]) for each in asked.json}
+    assert "overdue for 1d 23h" in ana.run("list", "--overdue", "--tool", "late").out
+    assert idle.id[:12] in ana.run("list", "--stuck", "--for", "1d").out
+    guest = There(server, ana.desk.folder, "guest")
+    assert guest.run("list", "--overdue", "--tool", "late", "--json").json == []
+    assert idle.id not in guest.run("list", "--stuck", "--json").out
+    assert guest.run("list", "--mine") == here(server, "list", "--mine", "--as", "guest")
 
 
 def test_reading_there_loads_no_langgraph(ana: There) -> None:
@@ -186,6 +213,30 @@ def test_a_note_there_is_a_note_here(ana: There) -> None:
     thread = ana.server.thread([send("note-1")])
     assert ana.run("comment", thread.tickets[0].id, "called him").code == 0
     assert ana.server.signoff.ticket(thread.tickets[0].id).decisions[0].reason == "called him"
+
+
+def test_a_ticket_is_handled_there_as_it_is_here(server: Server, tmp_path: Path) -> None:
+    ana, bob, cem, eve = (There(server, tmp_path, name) for name in ("ana", "bob", "cem", "eve"))
+    id_ = server.thread([send("hand-1")]).tickets[0].id
+    assert ana.run("take", id_).out.startswith(f"{id_[:12]}  taken by ana until")
+    for who in (cem, eve):
+        refused = who.run("take", id_)
+        assert refused == here(server, "take", id_, "--as", who.user)
+        assert (refused.code, refused.is_one_clear_sentence) == (1, True)
+    assert ana.run("put-back", id_).code == 0
+    assert cem.run("assign", id_, "ana", "-r", "she knows him").code == 0
+    assert cem.run("assign", id_, "--json").json["assignee"] == "cem", "who has least in hand"
+    due = server.signoff.ticket(id_).due_at
+    assert due is not None
+    assert ana.run("extend", id_, "-r", "he is at lunch", "--for", "2h").code == 0
+    assert server.signoff.ticket(id_).due_at == due + timedelta(hours=2)
+    assert ana.run("request-info", id_, "Which invoice?", "--of", "bob").code == 0
+    assert bob.run("give-info", id_, "The last one.").code == 0
+    [inquiry] = server.signoff.ticket(id_).inquiries
+    assert (inquiry.of, inquiry.text, inquiry.answer) == ("bob", "Which invoice?", "The last one.")
+    [named] = {entry.body["by"] for entry in server.signoff.history(id_) if entry.kind == "extended"}
+    assert named == "ana"
+    assert ana.run("take", id_, "--as", "cem").is_one_clear_sentence, "nobody acts there as somebody else"
 
 
 def test_commands_for_the_ledger_itself_are_refused_there(ana: There) -> None:
@@ -352,6 +403,27 @@ def test_a_reply_that_says_nothing_or_names_somebody_else_is_refused(server: Ser
     assert len(server.signoff.history(thread.tickets[0])) == 1
 
 
+def test_a_deed_that_is_none_is_refused(server: Server) -> None:
+    ticket = server.thread([send("deed-1")]).tickets[0]
+    path = f"/signoff/tickets/{ticket.id}/deeds"
+    for body, words in [
+        ({}, "does"),
+        ([], "no JSON object"),
+        ({"does": "fly"}, "does"),
+        ({"does": "take", "by": "cem"}, "by"),
+        ({"does": "extend", "reason": "late", "span": "2x"}, "not a duration"),
+        ({"does": "extend"}, "takes a reason"),
+        ({"does": "request_info"}, "say"),
+    ]:
+        status, told = server.post(path, body, by="ana")
+        assert (status, words in told["detail"]) == (422, True), (body, told)
+    assert server.post(path, {"does": "take"}, by="ana", kind="text/plain")[0] == 415
+    assert server.post(path, {"does": "take"}, by="guest")[0] == 404
+    assert server.get("/signoff/lists/all", by="ana")[0] == 404
+    assert server.get("/signoff/lists/stuck?for=2x", by="ana")[0] == 422
+    assert len(server.signoff.history(ticket)) == 1
+
+
 def test_a_reply_for_another_ticket_than_the_address_names_decides_the_addressed_one(server: Server) -> None:
     one, other = server.thread([send("reply-2")]), server.thread([send("reply-3")])
     body = {"says": "reject", "digest": one.tickets[0].digest, "ticket_id": other.tickets[0].id}
@@ -360,9 +432,10 @@ def test_a_reply_for_another_ticket_than_the_address_names_decides_the_addressed
 
 
 def test_nobody_gets_in_without_a_user(server: Server) -> None:
-    for path in ("user", "tickets", "threads", "tickets/1", "threads/1"):
+    for path in ("user", "tickets", "threads", "tickets/1", "threads/1", "lists/mine"):
         assert server.get(f"/signoff/{path}")[0] == 401
-    assert server.post("/signoff/tickets/1/replies", {}, by="")[0] == 401
+    for path in ("replies", "deeds"):
+        assert server.post(f"/signoff/tickets/1/{path}", {}, by="")[0] == 401
 
 
 def test_a_form_of_another_page_is_no_reply(server: Server) -> None:

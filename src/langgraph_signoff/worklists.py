@@ -75,6 +75,11 @@ class Worklists(Office):
         query = Query(_TIMED, queue=queue, thread_id=thread_id, tool=tool, limit=limit)
         return [to_ticket(case) for case in self.desk.cases(replace(query, due_before=stamp(self.desk.clock())))]
 
+    def due_of(self, tickets: Sequence[Ticket]) -> dict[str, datetime]:
+        """When each ticket was due, or is, by id: also of those that time has ended, which say no more when that was."""
+        rows = self.ledger.rows([ticket.id for ticket in tickets])
+        return {id_: moment(row.due_at) for id_, row in rows.items() if row.due_at}
+
     def stuck(self, *, after: timedelta | str = LONG, limit: int = 50) -> list[Stuck]:
         """What does not move, and why: each ticket once, for the first of these reasons.
 

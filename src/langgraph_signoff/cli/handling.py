@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from langgraph_signoff.cli.command import DECIDES, Body, command
+from langgraph_signoff.cli.command import DECIDES, ELSEWHERE, Body, command
 from langgraph_signoff.cli.options import REASON, TICKET
 from langgraph_signoff.cli.shell import Shell, to_span
 from langgraph_signoff.render import SHORT_ID, in_hand_text, printable, time_text
@@ -17,13 +17,13 @@ WORDS = Annotated[str, typer.Argument(metavar="TEXT", help="The words.")]
 
 def take(shell: Shell, ticket: TICKET) -> None:
     """Take a ticket in hand for a while, so that nobody else reads it meanwhile; whoever may decide it still may."""
-    found = shell.signoff.take(ticket, by=shell.by)
+    found = shell.desk.take(ticket, by=shell.by)
     _tell(shell, found, in_hand_text(found))
 
 
 def put_back(shell: Shell, ticket: TICKET) -> None:
     """Put back a ticket that you have taken, or that was assigned to you."""
-    _tell(shell, shell.signoff.put_back(ticket, by=shell.by), f"put back, by {shell.by}")
+    _tell(shell, shell.desk.put_back(ticket, by=shell.by), f"put back, by {shell.by}")
 
 
 def assign(
@@ -36,7 +36,7 @@ def assign(
     reason: REASON = "",
 ) -> None:
     """Assign a ticket to somebody who may decide it: as its queue's owner, as a backup, or as one who may decide it too."""
-    found = shell.signoff.assign(ticket, to=to, by=shell.by, reason=reason)
+    found = shell.desk.assign(ticket, to=to, by=shell.by, reason=reason)
     _tell(shell, found, in_hand_text(found))
 
 
@@ -48,7 +48,7 @@ def extend(
 ) -> None:
     """Give a ticket more time to be decided in, once: as much as it had. The reason stays on record."""
     more = to_span(span, "--for") if span is not None else None
-    found = shell.signoff.extend(ticket, by=shell.by, reason=reason, span=more)
+    found = shell.desk.extend(ticket, by=shell.by, reason=reason, span=more)
     _tell(shell, found, f"due {time_text(found.due_at)}")
 
 
@@ -59,13 +59,13 @@ def request_info(
     of: Annotated[str, typer.Option("--of", metavar="NAME", help="Whom; else its requester, else its owner.")] = "",
 ) -> None:
     """Ask something before you decide. The ticket goes on waiting, and the answer joins it."""
-    found = shell.signoff.request_info(ticket, text, by=shell.by, of=of)
+    found = shell.desk.request_info(ticket, text, by=shell.by, of=of)
     _tell(shell, found, f"it waits for a word of {found.inquiries[-1].of}")
 
 
 def give_info(shell: Shell, ticket: TICKET, text: WORDS) -> None:
     """Answer what you have been asked about a ticket."""
-    _tell(shell, shell.signoff.give_info(ticket, text, by=shell.by), f"told, by {shell.by}")
+    _tell(shell, shell.desk.give_info(ticket, text, by=shell.by), f"told, by {shell.by}")
 
 
 def register(app: typer.Typer) -> None:
@@ -73,7 +73,7 @@ def register(app: typer.Typer) -> None:
     bodies: dict[str, Body] = {"take": take, "put-back": put_back, "assign": assign, "extend": extend}
     bodies |= {"request-info": request_info, "give-info": give_info}
     for name, body in bodies.items():
-        command(app, name, *DECIDES)(body)
+        command(app, name, *DECIDES, *ELSEWHERE)(body)
 
 
 def _tell(shell: Shell, ticket: Ticket, text: str) -> None:

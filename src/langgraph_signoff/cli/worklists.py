@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from langgraph_signoff.cli import screen
 from langgraph_signoff.cli.exits import Unusable
 from langgraph_signoff.cli.shell import Shell, to_span
-from langgraph_signoff.ledger import moment
 from langgraph_signoff.render import printable, stuck_text
 from langgraph_signoff.vocabulary import Stuck, Ticket
 
@@ -39,25 +38,23 @@ class Worklist:
                 print("`signoff expire` writes it down, and says which runs to wake")
 
     def _mine(self) -> tuple[Sequence[Ticket | Stuck], str]:
-        signoff, by = self.shell.signoff, self.shell.by
-        found = signoff.mine(by=by, audits=self.audits, limit=self.limit + 1, **self.where)
+        desk, by = self.shell.desk, self.shell.by
+        found = desk.mine(by=by, audits=self.audits, limit=self.limit + 1, **self.where)
         return found, f"nothing waits for {by}"
 
     def _overdue(self) -> tuple[Sequence[Ticket | Stuck], str]:
-        return self.shell.signoff.overdue(limit=self.limit + 1, **self.where), "nothing is overdue"
+        return self.shell.desk.overdue(limit=self.limit + 1, **self.where), "nothing is overdue"
 
     def _stuck(self) -> tuple[Sequence[Ticket | Stuck], str]:
         if any(self.where.values()):
             raise Unusable("--stuck looks at all of the ledger: leave --queue, --thread and --tool out")
         after = to_span(self.span, "--for")
-        return self.shell.signoff.stuck(after=after, limit=self.limit + 1), "nothing is stuck"
+        return self.shell.desk.stuck(after=after, limit=self.limit + 1), "nothing is stuck"
 
     def _stays(self, found: Sequence[Ticket | Stuck]) -> dict[str, str]:
         now, stuck = self.shell.now, [each for each in found if isinstance(each, Stuck)]
         return {each.ticket.id: f"{stuck_text(each)}, {screen.span_text(now - each.since)}" for each in stuck}
 
     def _late(self, tickets: Sequence[Ticket]) -> dict[str, str]:
-        # What is over has no due time any more; its row still has.
-        now, rows = self.shell.now, self.shell.signoff.ledger.rows([ticket.id for ticket in tickets])
-        due = {id_: moment(row.due_at) for id_, row in rows.items() if row.due_at}
+        now, due = self.shell.now, self.shell.desk.due_of(tickets)
         return {id_: f"overdue for {screen.span_text(now - each)}" for id_, each in due.items()}

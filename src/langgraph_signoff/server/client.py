@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.error import HTTPError
-from urllib.parse import quote, urlencode
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 
 from langgraph_signoff import law
-from langgraph_signoff.errors import IncompleteDecision, LedgerUnavailable, SignoffError, StillRunning
+from langgraph_signoff.durations import format_duration, parse_duration
+from langgraph_signoff.errors import IncompleteDecision, LedgerUnavailable, StillRunning
 from langgraph_signoff.ledger import Query, moment
 from langgraph_signoff.render import counted
-from langgraph_signoff.server.wire import PAGE, to_error
-from langgraph_signoff.vocabulary import Answer, Json, Reply, Reviewer, Run, Standing, Ticket, Verdict
+from langgraph_signoff.server.caller import Caller
+from langgraph_signoff.server.wire import PAGE, Deed
+from langgraph_signoff.vocabulary import Answer, Json, Reply, Reviewer, Run, Standing, Stuck, Ticket, Verdict
 
 if TYPE_CHECKING:
     from langgraph_sdk.client import SyncLangGraphClient
 
 T = TypeVar("T")
 _TICKETS = TypeAdapter(list[Ticket])
+_STUCK = TypeAdapter(list[Stuck])
 _REVIEWERS = TypeAdapter(tuple[Reviewer, ...])
 _POLL = 0.2  # seconds between two looks at a thread that somebody else runs
-_PATIENCE = 60.0  # seconds for an answer of the routes
-
-
-class _Stay(HTTPRedirectHandler):
-    """Goes nowhere else: a redirected request would take the token along."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-_OPENER = build_opener(_Stay)
 
 
 class Remote:
@@ -50,25 +38,24 @@ class Remote:
     """
 
     def __init__(self, url: str, *, headers: Mapping[str, str] | None = None, wait: float = 15.0) -> None:
-        self.url, self._wait = url.rstrip("/"), wait
-        # Of a header that is given twice, in whatever case, the later one tells who asks: on every way to the server.
-        self._headers = {name.lower(): value for name, value in (headers or {}).items()}
+        self._server, self._wait = Caller(url, headers or {}), wait
         self.now = datetime.now(UTC)
+        self._due: dict[str, datetime] = {}
 
     @cached_property
     def user(self) -> str:
         """Whom the server takes us for."""
-        return str(self._get("/user")["identity"])
+        return str(self._server.get("/user")["identity"])
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
     def ticket(self, ticket_id: str) -> Ticket:
         """A ticket by id, or by the beginning of its id. Raises UnknownTicket."""
-        return _ticket(self._get(f"/tickets/{quote(ticket_id, safe='')}"))
+        return _ticket(self._server.get(f"/tickets/{quote(ticket_id, safe='')}"))
 
     def who(self, ticket_id: str) -> tuple[Reviewer, ...]:
         """Who may decide a ticket and why, and who may not."""
-        told = self._get(f"/tickets/{quote(ticket_id, safe='')}/reviewers")
+        told = self._server.get(f"/tickets/{quote(ticket_id, safe='')}/reviewers")
         return _checked(_REVIEWERS, told["reviewers"])
 
     def find(self, query: Query) -> list[Ticket]:
@@ -84,13 +71,86 @@ class Remote:
     def _page(self, query: Query, *, limit: int, after: str | None) -> list[Ticket]:
         asked = {"queue": query.queue, "thread": query.thread_id, "tool": query.tool, "limit": limit, "after": after}
         params = {key: value for key, value in asked.items() if value is not None}
-        told = self._get("/tickets", {**params, "standing": list(query.standings)})
+        told = self._server.get("/tickets", {**params, "standing": list(query.standings)})
         self.now = moment(told["now"])
         return _tickets(told["tickets"])
 
     def pending(self, *, thread_id: str | None = None, limit: int = 50) -> list[Ticket]:
         """Tickets that wait for a decision, most urgent first."""
         return self.find(Query((Standing.PENDING,), thread_id=thread_id, limit=limit))
+
+    def mine(
+        self,
+        *,
+        by: str,
+        queue: str | None = None,
+        thread_id: str | None = None,
+        tool: str | None = None,
+        audits: bool = False,
+        limit: int = 50,
+    ) -> list[Ticket]:
+        """What waits for the word of `by`, most urgent first."""
+        self._check(by)
+        where = {"queue": queue, "thread": thread_id, "tool": tool, "audits": "" if audits else None}
+        return _tickets(self._list("mine", limit, where)["found"])
+
+    def overdue(
+        self, *, queue: str | None = None, thread_id: str | None = None, tool: str | None = None, limit: int = 50
+    ) -> list[Ticket]:
+        """What time has ended and nobody has written down yet, the longest overdue first. `due_of` then knows since when."""
+        told = self._list("overdue", limit, {"queue": queue, "thread": thread_id, "tool": tool})
+        self._due = {id_: moment(at) for id_, at in told["due"].items()}
+        return _tickets(told["found"])
+
+    def due_of(self, tickets: Sequence[Ticket]) -> dict[str, datetime]:
+        """When what was listed as overdue was due, by id."""
+        return {ticket.id: self._due[ticket.id] for ticket in tickets if ticket.id in self._due}
+
+    def stuck(self, *, after: timedelta | str = "1h", limit: int = 50) -> list[Stuck]:
+        """What does not move, and why."""
+        span = format_duration(parse_duration(after))
+        return _checked(_STUCK, self._list("stuck", limit, {"for": span})["found"])
+
+    def _list(self, name: str, limit: int, where: Mapping[str, str | None]) -> Any:
+        given = {key: value for key, value in where.items() if value is not None}
+        told = self._server.get(f"/lists/{name}", {**given, "limit": limit})
+        self.now = moment(told["now"])
+        return told
+
+    # Handling ---------------------------------------------------------------------------------------------------------
+
+    def take(self, ticket: Ticket | str, *, by: str) -> Ticket:
+        """Takes a ticket in hand for a while."""
+        return self._do(ticket, by, Deed(does="take"))
+
+    def put_back(self, ticket: Ticket | str, *, by: str) -> Ticket:
+        """Puts back what one has taken, or was assigned."""
+        return self._do(ticket, by, Deed(does="put_back"))
+
+    def assign(self, ticket: Ticket | str, *, by: str, to: str | None = None, reason: str = "") -> Ticket:
+        """Gives a ticket to somebody who may decide it; without `to`, to who has least in hand."""
+        return self._do(ticket, by, Deed(does="assign", to=to, reason=reason))
+
+    def extend(self, ticket: Ticket | str, *, by: str, reason: str, span: timedelta | str | None = None) -> Ticket:
+        """Gives a ticket more time to be decided in, once."""
+        more = None if span is None else parse_duration(span)
+        return self._do(ticket, by, Deed(does="extend", reason=reason, span=more))
+
+    def request_info(self, ticket: Ticket | str, text: str, *, by: str, of: str = "") -> Ticket:
+        """Asks about a ticket before deciding it."""
+        return self._do(ticket, by, Deed(does="request_info", text=text, of=of))
+
+    def give_info(self, ticket: Ticket | str, text: str, *, by: str) -> Ticket:
+        """Answers what one has been asked about a ticket."""
+        return self._do(ticket, by, Deed(does="give_info", text=text))
+
+    def _do(self, ticket: Ticket | str, by: str, deed: Deed) -> Ticket:
+        self._check(by)
+        return _ticket(
+            self._server.post(
+                f"/tickets/{quote(_id(ticket), safe='')}/deeds", deed.model_dump(mode="json", exclude_defaults=True)
+            )
+        )
 
     # Deciding ---------------------------------------------------------------------------------------------------------
 
@@ -168,16 +228,19 @@ class Remote:
         return self._reply(by, Reply(**seen, **more))
 
     def _reply(self, by: str, reply: Reply) -> Ticket:
-        if by != self.user:
-            raise IncompleteDecision(f"at {self.url} you are {self.user}, and decide as nobody else")
+        self._check(by)
         body = reply.model_dump(mode="json", exclude={"ticket_id"})
-        return _ticket(self._ask(f"/tickets/{quote(reply.ticket_id, safe='')}/replies", json.dumps(body).encode()))
+        return _ticket(self._server.post(f"/tickets/{quote(reply.ticket_id, safe='')}/replies", body))
+
+    def _check(self, by: str) -> None:
+        if by != self.user:
+            raise IncompleteDecision(f"at {self._server.url} you are {self.user}, and decide as nobody else")
 
     # Runs -------------------------------------------------------------------------------------------------------------
 
     def threads_to_wake(self) -> list[str]:
         """Threads that have something to go on with, the longest waiting first. Settles what is overdue."""
-        return [str(name) for name in self._get("/threads")["threads"]]
+        return [str(name) for name in self._server.get("/threads")["threads"]]
 
     def resume(self, thread_id: str) -> Run:
         """Goes on with a thread if there is something to go on with: knocks at those of our pauses that are decided."""
@@ -193,7 +256,7 @@ class Remote:
     def _resume(self, thread_id: str) -> Run:
         from langgraph_signoff.runs import KNOCK
 
-        told = self._get(f"/threads/{quote(thread_id, safe='')}")
+        told = self._server.get(f"/threads/{quote(thread_id, safe='')}")
         knocks = told["knocks"]
         if knocks:
             given: dict[str, Any] = {"command": {"resume": dict.fromkeys(knocks, KNOCK)}}
@@ -213,7 +276,7 @@ class Remote:
     def _report(self, thread_id: str, did: str, *, went_on: bool = False) -> Run:
         from langgraph_signoff.server.threads import revived
 
-        told = self._get(f"/threads/{quote(thread_id, safe='')}")
+        told = self._server.get(f"/threads/{quote(thread_id, safe='')}")
         state = self._at_server(lambda client: client.threads.get_state(thread_id))
         tasks = state["tasks"]
         interrupts = {each["id"]: each["value"] for task in tasks for each in task["interrupts"]}
@@ -235,53 +298,13 @@ class Remote:
         from langgraph_sdk.errors import APIStatusError
 
         try:
-            return call(get_sync_client(url=self.url, api_key=None, headers=self._headers))
+            return call(get_sync_client(url=self._server.url, api_key=None, headers=self._server.headers))
         except APIStatusError as error:
             if error.status_code == 409:
                 raise StillRunning("the thread is being run by somebody else; try again later") from error
-            raise self._refusal(error.status_code, error.body) from error
+            raise self._server.refusal(error.status_code, error.body) from error
         except Unreachable as error:
-            raise self._silence(error) from error
-
-    # HTTP -------------------------------------------------------------------------------------------------------------
-
-    def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        return self._ask(f"{path}?{urlencode(params or {}, doseq=True)}")
-
-    def _ask(self, path: str, body: bytes | None = None) -> Any:
-        if not self.url.startswith(("http://", "https://")):
-            raise LedgerUnavailable(f"{self.url!r} is no address of a server; it begins with http:// or https://")
-        headers = {"content-type": "application/json", **self._headers}
-        try:
-            with _OPENER.open(Request(f"{self.url}/signoff{path}", body, headers), timeout=_PATIENCE) as answer:
-                return json.load(answer)
-        except HTTPError as error:
-            raise self._refusal(error.code, _json(error.read())) from error
-        except (OSError, HTTPException, ValueError) as error:
-            raise self._silence(error) from error
-
-    def _refusal(self, status: int, body: Any) -> SignoffError:
-        known = to_error(body)
-        return known if known is not None else _refusal(self.url, status, body)
-
-    def _silence(self, error: Exception) -> SignoffError:
-        return LedgerUnavailable(f"{self.url} does not answer: {error or type(error).__name__}")
-
-
-def _json(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text.decode("utf-8", "replace")[:200]
-
-
-def _refusal(url: str, status: int, body: Any) -> SignoffError:
-    detail = body.get("detail", body) if isinstance(body, dict) else body
-    if status in (401, 403):
-        return LedgerUnavailable(f"{url} lets nobody in without a name: {detail}; give SIGNOFF_TOKEN or --header")
-    if status == 404:
-        return LedgerUnavailable(f"{url} has no /signoff; mount langgraph_signoff.server.app under http.app there")
-    return LedgerUnavailable(f"{url} answers {status}: {detail}")
+            raise self._server.silence(error) from error
 
 
 def _nothing(told: Mapping[str, Any]) -> str:

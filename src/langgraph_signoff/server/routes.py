@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -20,6 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from langgraph_signoff.canonical import strict_json
+from langgraph_signoff.durations import parse_duration
 from langgraph_signoff.errors import (
     IncompleteDecision,
     SignoffError,
@@ -32,11 +34,13 @@ from langgraph_signoff.ledger import Query, Row, stamp
 from langgraph_signoff.output import to_json
 from langgraph_signoff.runs import report
 from langgraph_signoff.server.threads import Thread, Waiting, find, head_of
-from langgraph_signoff.server.wire import PAGE, status_of, to_body
+from langgraph_signoff.server.wire import PAGE, Deed, status_of, to_body
 from langgraph_signoff.vocabulary import Reply, Standing, Ticket, Verdict
 
 if TYPE_CHECKING:
     from langgraph_signoff.signoff import Signoff
+
+W = TypeVar("W", Reply, Deed)
 
 PREFIX = "/signoff"
 
@@ -63,6 +67,9 @@ def app(signoff: Signoff, *, user: Callable[[Request], str] = authenticated) -> 
     - `GET /signoff/tickets/{id}`: one ticket; its id may be cut to a beginning.
     - `GET /signoff/tickets/{id}/reviewers`: `{"reviewers"}`, who may decide it and why, and who may not.
     - `POST /signoff/tickets/{id}/replies`: a `Reply` without its `ticket_id`; the ticket as it then stands.
+    - `POST /signoff/tickets/{id}/deeds`: a `Deed`, such as `{"does": "take"}`; the ticket as it then stands.
+    - `GET /signoff/lists/mine`, `overdue`, `stuck`: `{"found", "now"}`, by `queue`, `thread`, `tool`, `limit`; of what is overdue
+      with `due`, when each was; of what is stuck by `for`, how long.
     - `GET /signoff/threads`: `{"threads"}`, those that have something to go on with, and settles what is overdue.
     - `GET /signoff/threads/{id}`: `{"assistant", "status", "tickets", "knocks", "questions", "goes_on", "is_finished", "is_held"}`;
       `knocks` are our pauses at which nobody is waited for any more, `questions` the author's own, `goes_on`: it has stalled.
@@ -77,6 +84,8 @@ def app(signoff: Signoff, *, user: Callable[[Request], str] = authenticated) -> 
         ("GET", "/tickets/{ticket}", served.ticket),
         ("GET", "/tickets/{ticket}/reviewers", served.reviewers),
         ("POST", "/tickets/{ticket}/replies", served.reply),
+        ("POST", "/tickets/{ticket}/deeds", served.deed),
+        ("GET", "/lists/{name}", served.listed),
         ("GET", "/threads", served.threads),
         ("GET", "/threads/{thread}", served.thread),
     ]
@@ -138,16 +147,52 @@ class _Served:
     def _reviewers(self, id_: str, by: str) -> Any:
         return {"reviewers": self.signoff.who(self._ticket(id_, by))}
 
+    async def listed(self, request: Request, by: str) -> Any:
+        name, given = request.path_params["name"], request.query_params
+        if name not in ("mine", "overdue", "stuck"):
+            raise HTTPException(404, f"there is no list {name!r}: mine, overdue and stuck")
+        return await asyncio.to_thread(
+            self._listed, name, _query(request), "audits" in given, given.get("for", "1h"), by
+        )
+
+    def _listed(self, name: str, query: Query, audits: bool, after: str, by: str) -> Any:
+        where: dict[str, Any] = {"queue": query.queue, "thread_id": query.thread_id, "tool": query.tool}
+        told = {"now": stamp(self.signoff.desk.clock())}
+        if name == "mine":
+            return {**told, "found": self.signoff.mine(by=by, audits=audits, limit=query.limit, **where)}
+        if name == "stuck":
+            stuck = self.signoff.stuck(after=_span(after), limit=_FARTHEST)
+            return {**told, "found": [each for each in stuck if self._sees(by, each.ticket)][: query.limit]}
+        late = self.signoff.overdue(limit=_FARTHEST, **where)
+        seen = list(islice((ticket for ticket in late if self._sees(by, ticket)), query.limit))
+        return {**told, "found": seen, "due": self.signoff.due_of(seen)}
+
+    async def deed(self, request: Request, by: str) -> Any:
+        return await asyncio.to_thread(self._deed, request.path_params["ticket"], await _json_body(request), by)
+
+    def _deed(self, id_: str, body: bytes, by: str) -> Ticket:
+        seen = self._ticket(id_, by).id
+        deed = _read(Deed, {}, body)
+        match deed.does:
+            case "take":
+                return self.signoff.take(seen, by=by)
+            case "put_back":
+                return self.signoff.put_back(seen, by=by)
+            case "assign":
+                return self.signoff.assign(seen, by=by, to=deed.to, reason=deed.reason)
+            case "extend":
+                return self.signoff.extend(seen, by=by, reason=deed.reason, span=deed.span)
+            case "request_info":
+                return self.signoff.request_info(seen, deed.text, by=by, of=deed.of)
+            case "give_info":
+                return self.signoff.give_info(seen, deed.text, by=by)
+
     async def reply(self, request: Request, by: str) -> Any:
-        # A page elsewhere can have a browser send a form with its user's cookies, but no JSON.
-        if not request.headers.get("content-type", "").startswith("application/json"):
-            raise HTTPException(415, "send application/json")
-        body = await request.body()
-        return await asyncio.to_thread(self._reply, request.path_params["ticket"], body, by)
+        return await asyncio.to_thread(self._reply, request.path_params["ticket"], await _json_body(request), by)
 
     def _reply(self, id_: str, body: bytes, by: str) -> Ticket:
         seen = self._ticket(id_, by)
-        reply = _read(seen.id, body)
+        reply = _read(Reply, {"ticket_id": seen.id}, body)
         # A verdict on what nobody names would be one on whatever stands there now.
         if isinstance(reply.says, Verdict) and reply.says is not Verdict.COMMENT and not reply.digest:
             raise IncompleteDecision("name what you saw: give its digest")
@@ -218,10 +263,24 @@ def _query(request: Request) -> Query:
     return Query(standings, given.get("queue"), given.get("thread"), given.get("tool"), limit=limit)
 
 
-def _read(ticket_id: str, body: bytes) -> Reply:
+async def _json_body(request: Request) -> bytes:
+    # A page elsewhere can have a browser send a form with its user's cookies, but no JSON.
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        raise HTTPException(415, "send application/json")
+    return await request.body()
+
+
+def _span(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+
+
+def _read(word: type[W], known: dict[str, str], body: bytes) -> W:
     try:
         given = strict_json(body.decode())
-        return Reply.model_validate({**given, "ticket_id": ticket_id})
+        return word.model_validate({**given, **known})
     except ValidationError as error:
         first = error.errors()[0]
         raise IncompleteDecision(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error

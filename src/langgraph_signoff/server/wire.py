@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from langgraph_signoff import errors
+from langgraph_signoff.durations import Duration
 from langgraph_signoff.errors import (
     DecisionRefused,
     LedgerUnavailable,
@@ -16,9 +19,22 @@ from langgraph_signoff.errors import (
     UnknownThread,
     UnknownTicket,
 )
+from langgraph_signoff.vocabulary.base import Word
 
 PAGE = 500
 """How many tickets come at once, at most."""
+
+
+class Deed(Word):
+    """What somebody does with a ticket before it is decided; each deed takes what the method of `Signoff` by its name takes."""
+
+    does: Literal["take", "put_back", "assign", "extend", "request_info", "give_info"]
+    to: str | None = None
+    of: str = ""
+    text: str = ""
+    reason: str = ""
+    span: Duration | None = None
+
 
 # The first class that fits decides.
 _STATUSES: list[tuple[type[SignoffError] | tuple[type[SignoffError], ...], int]] = [
