@@ -141,7 +141,12 @@ def test_the_worklists_there_are_those_here(ana: There) -> None:
     guest = There(server, ana.desk.folder, "guest")
     assert guest.run("list", "--overdue", "--tool", "late", "--json").json == []
     assert idle.id not in guest.run("list", "--stuck", "--json").out
-    assert guest.run("list", "--mine") == here(server, "list", "--mine", "--as", "guest")
+    assert guest.run("list", "--mine", "--json").json == []
+    # The server has no such thread to wake.
+    of_ana(server).expire()
+    wake = server.signoff.ledger.wake(late.thread_id)
+    assert wake is not None
+    server.signoff.ledger.drop_wake(wake)
 
 
 def test_reading_there_loads_no_langgraph(ana: There) -> None:
@@ -182,7 +187,7 @@ def test_what_the_law_refuses_ends_there_with_the_same_code_and_words(server: Se
         ("nobody", ["reject", ticket.id], 3, "may see"),
         ("ana", ["approve", ticket.id], 2, "name what you saw"),
         ("ana", ["approve", ticket.id, "--digest", "0" * 64], 1, "show it again"),
-        ("ana", ["approve", ticket.id, *named, "--as", "cem"], 2, "you are ana, and decide as nobody else"),
+        ("ana", ["approve", ticket.id, *named, "--as", "cem"], 2, "you are ana, and act as nobody else"),
         ("ana", ["revise", ticket.id, *named, "--args", '{"amount": "x"}'], 1, "does not take these arguments"),
         ("ana", ["settle", ticket.id, "happened"], 1, "no doubt to settle"),
         ("ana", ["answer", ticket.id, "yes", *named], 1, "asks nothing"),
@@ -225,7 +230,8 @@ def test_a_ticket_is_handled_there_as_it_is_here(server: Server, tmp_path: Path)
         assert (refused.code, refused.is_one_clear_sentence) == (1, True)
     assert ana.run("put-back", id_).code == 0
     assert cem.run("assign", id_, "ana", "-r", "she knows him").code == 0
-    assert cem.run("assign", id_, "--json").json["assignee"] == "cem", "who has least in hand"
+    least = server.signoff.suggest(id_)
+    assert cem.run("assign", id_, "--json").json["assignee"] == least
     due = server.signoff.ticket(id_).due_at
     assert due is not None
     assert ana.run("extend", id_, "-r", "he is at lunch", "--for", "2h").code == 0
@@ -414,13 +420,17 @@ def test_a_deed_that_is_none_is_refused(server: Server) -> None:
         ({"does": "extend", "reason": "late", "span": "2x"}, "not a duration"),
         ({"does": "extend"}, "takes a reason"),
         ({"does": "request_info"}, "say"),
+        ({"does": "request_info", "text": "x" * 10_001}, "text"),
+        ({"does": "extend", "reason": "late", "span": "999999999d"}, "it can have time until"),
     ]:
         status, told = server.post(path, body, by="ana")
         assert (status, words in told["detail"]) == (422, True), (body, told)
     assert server.post(path, {"does": "take"}, by="ana", kind="text/plain")[0] == 415
     assert server.post(path, {"does": "take"}, by="guest")[0] == 404
     assert server.get("/signoff/lists/all", by="ana")[0] == 404
-    assert server.get("/signoff/lists/stuck?for=2x", by="ana")[0] == 422
+    for odd in ("stuck?for=2x", "stuck?tool=send", "mine?limit=x"):
+        assert server.get(f"/signoff/lists/{odd}", by="ana")[0] == 422
+    assert server.get("/signoff/lists/stuck?for=999999999d", by="ana")[1]["found"] == []
     assert len(server.signoff.history(ticket)) == 1
 
 

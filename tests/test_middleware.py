@@ -26,8 +26,10 @@ from langgraph_supervisor import create_supervisor
 from agents import POLICY, Agency, agency
 from failures.world import GO, ONCE, SEND, SENT, Expect, swapped
 from langgraph_signoff import Signoff, Unidentified
+from langgraph_signoff.desk import Desk
 from langgraph_signoff.middleware import SignoffMiddleware
 from langgraph_signoff.nodes.checks import explain, gated
+from langgraph_signoff.nodes.gated_tool import GatedTool
 from langgraph_signoff.testing import ScriptedModel
 from support import Clock
 
@@ -568,12 +570,46 @@ def test_checks_and_explanations_know_the_gate_of_an_agent(sync_firm: Agency) ->
         ]
 
 
-@pytest.mark.filterwarnings("ignore:look")
+def test_a_halt_that_comes_while_a_busy_loop_is_late_holds_back_what_was_let_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+    glance = Desk.glance
+
+    class Notes(AgentMiddleware):
+        async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+            loops.append(asyncio.get_running_loop())
+            return await handler(request)
+
+    def halt() -> None:
+        Signoff(tmp_path / "signoff.db").halt(by="ana", reason="stop")
+        time.sleep(0.2)
+
+    def glance_and_be_late(self: Desk, ids: Any) -> Any:
+        seen = glance(self, ids)
+        if loops:
+            loops.pop().call_soon_threadsafe(halt)
+        return seen
+
+    monkeypatch.setattr(Desk, "glance", glance_and_be_late)
+    with agency(tmp_path, is_async=True) as firm:
+        firm.hire([[("look", {"x": 1})], "done"], before=[Notes()])
+        firm.run()
+        assert firm.effects == []
+
+
+def test_a_gated_tool_equals_only_itself(sync_firm: Agency) -> None:
+    tools, heart = sync_firm.tools(), sync_firm.new_signoff(POLICY).heart(None, None)
+    one, other = GatedTool.around(tools[0], heart), GatedTool.around(tools[0], heart)
+    assert (one == one, one == other, len({one, other})) == (True, False, 2)  # it is what is asked
+
+
 def test_langchain_finds_the_signatures_of_its_hooks() -> None:
     hooks = (SignoffMiddleware.wrap_tool_call, SignoffMiddleware.awrap_tool_call)
     assert [list(signature(hook).parameters) for hook in hooks] == [["self", "request", "handler"]] * 2
 
 
+@pytest.mark.filterwarnings("ignore:look")
 def test_two_gates_have_tools_of_their_own(sync_firm: Agency, tmp_path: Path) -> None:
     other = sync_firm.new_signoff("version: 1\ntools: {send: deny}\n")
     sync_firm.hire([SEND, "done"])

@@ -301,6 +301,29 @@ def test_where_a_name_will_do_the_name_is_shown() -> None:
     assert list(ToolSchema(tool_of(Either)).json_schema["properties"]) == ["amount"]
 
 
+class Wide(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    to: str
+
+
+class Narrow(BaseModel):
+    to: str
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def widen(cls, value: Any, _: Any) -> Any:
+        return Wide.model_validate(value)
+
+
+@pytest.mark.parametrize("model", [Wide, Narrow])
+def test_what_a_model_lets_through_beside_its_fields_is_shown(model: type[BaseModel]) -> None:
+    def send(to: str, **more: Any) -> str:
+        return f"{to} {more}"
+
+    schema = ToolSchema(StructuredTool.from_function(send, name="send", description="Sends.", args_schema=model))
+    assert schema.parse({"to": "bob", "amount": 9999}) == {"to": "bob", "amount": 9999}
+
+
 @pytest.mark.parametrize("key", ["first", "second"])
 def test_a_value_given_by_any_of_its_aliases_is_parsed_once(key: str, propose: Callable[..., Desk]) -> None:
     class Pay(BaseModel):

@@ -310,7 +310,6 @@ def test_the_command_lists_what_is_mine_overdue_and_stuck(tmp_path: Path) -> Non
         ["--stuck", "--audits"],
         ["--stuck", "--tool", "send"],
         ["--stuck", "--for", "soon"],
-        ["--mine", "--url", "http://127.0.0.1:9"],
     ],
     ids=" ".join,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from langgraph_signoff import law
@@ -87,7 +87,7 @@ class Worklists(Office):
         approved, and nothing has run it. `in_hand`: somebody has it, and says nothing. `unwoken`: its thread could go on, and
         nobody has resumed it. The last three only where nothing has happened for longer than `after`, such as `2h`.
         """
-        end = self.desk.clock() - parse_duration(after)
+        end = _before(self.desk.clock(), parse_duration(after))
         found: dict[str, Stuck] = {}
         for reason in (self._dead, self._doubted, lambda: self._idle(end), lambda: self._unwoken(end)):
             for case, why, since in islice(reason(), limit):
@@ -172,6 +172,13 @@ class Worklists(Office):
             return True
         running = self.ledger.find(Query(standings=(Standing.RUNNING,), thread_id=thread_id))
         return any(self.claims.is_alive(self.desk.case(row.id)) for row in running)
+
+
+def _before(now: datetime, span: timedelta) -> datetime:
+    try:
+        return now - span
+    except OverflowError:  # longer ago than there have been years
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _urgency(row: Row) -> tuple[int, str, str]:

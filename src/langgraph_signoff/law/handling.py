@@ -84,9 +84,10 @@ def extend(
         raise IncompleteDecision("more time takes a reason, which stays on record")
     if case.extended_by:
         raise TicketClosed(f"{case.extended_by} has given ticket {case.id[:12]} more time already; there is no more")
-    end = most if span is None else case.due_at + span
-    if not case.due_at < end <= most:
+    more = most - case.due_at if span is None else span
+    if not timedelta(0) < more <= most - case.due_at:
         raise IncompleteDecision(f"it can have time until {stamp(most)[:16]} UTC, as much as it had at first")
+    end = case.due_at + more
     return [Draft("extended", {**spoken_by(by, behalf), "until": stamp(end)}, {"reason": reason})]
 
 

@@ -73,7 +73,8 @@ class GatedTool(BaseTool):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    _guard: ClassVar[_Guard]  # of each instance: each call asks for it, and pydantic finds private attributes slowly
+    # Each instance has its own: ClassVar only keeps pydantic, which finds private attributes slowly, from making it one.
+    _guard: ClassVar[_Guard]
 
     @classmethod
     def around(cls, inner: BaseTool, heart: Heart) -> GatedTool:
@@ -84,6 +85,12 @@ class GatedTool(BaseTool):
         gated = cls(**fields)
         vars(gated)["_guard"] = _Guard(inner, heart, ToolSchema(inner))
         return gated
+
+    def __eq__(self, other: object) -> bool:
+        """Only itself: two gates around one tool may be of two hearts."""
+        return self is other
+
+    __hash__ = object.__hash__
 
     @property
     def schema_of_call(self) -> ToolSchema:

@@ -83,7 +83,8 @@ class Heart(Admission):
         """
         if call.ruling is None and not call.known:
             # Most calls are such that the policy lets their tool run in any case: one look at the ledger is all of their way.
-            if self.free_ruling(call) and (yield Io(partial(self.has_free_way, call))):
+            is_free = self.free_ruling(call) and (yield Io(partial(self.has_free_way, call)))
+            if is_free and call.has_fresh_look:  # a busy loop may have come back to it late
                 yield Hear()
                 return (yield door.work(None, None))
             yield from self.admit([call])

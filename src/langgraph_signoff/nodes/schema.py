@@ -111,7 +111,8 @@ class ToolSchema:
 
     def _shown(self, made: Any, args: dict[str, Json]) -> dict[str, Json]:
         shown = {f.keys[0]: as_json(getattr(made, f.name)) for f in self._fields if not _stands_in(f, args)}
-        more = extras(made) if self._takes_more else {}
+        # A validator may give back another class than the one that was declared.
+        more = extras(made) if self._takes_more or type(made) is not self._model else {}
         return {**shown, **{key: as_json(value) for key, value in more.items() if key not in self.injected}}
 
     def _check(self, args: dict[str, Json]) -> None:

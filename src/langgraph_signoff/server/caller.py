@@ -76,5 +76,7 @@ def _refusal(url: str, status: int, body: Any) -> SignoffError:
     if status in (401, 403):
         return LedgerUnavailable(f"{url} lets nobody in without a name: {detail}; give SIGNOFF_TOKEN or --header")
     if status == 404:
-        return LedgerUnavailable(f"{url} has no /signoff; mount langgraph_signoff.server.app under http.app there")
+        return LedgerUnavailable(
+            f"{url} has no /signoff like ours; mount langgraph_signoff.server.app of this version under http.app there"
+        )
     return LedgerUnavailable(f"{url} answers {status}: {detail}")

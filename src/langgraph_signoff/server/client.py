@@ -91,7 +91,7 @@ class Remote:
     ) -> list[Ticket]:
         """What waits for the word of `by`, most urgent first."""
         self._check(by)
-        where = {"queue": queue, "thread": thread_id, "tool": tool, "audits": "" if audits else None}
+        where = {"queue": queue, "thread": thread_id, "tool": tool, "audits": "true" if audits else None}
         return _tickets(self._list("mine", limit, where)["found"])
 
     def overdue(
@@ -234,7 +234,7 @@ class Remote:
 
     def _check(self, by: str) -> None:
         if by != self.user:
-            raise IncompleteDecision(f"at {self._server.url} you are {self.user}, and decide as nobody else")
+            raise IncompleteDecision(f"at {self._server.url} you are {self.user}, and act as nobody else")
 
     # Runs -------------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from langgraph_signoff.canonical import strict_json
 from langgraph_signoff.durations import parse_duration
 from langgraph_signoff.errors import (
     IncompleteDecision,
+    NotAllowedToDecide,
     SignoffError,
     StillRunning,
     UnknownThread,
@@ -35,7 +36,7 @@ from langgraph_signoff.output import to_json
 from langgraph_signoff.runs import report
 from langgraph_signoff.server.threads import Thread, Waiting, find, head_of
 from langgraph_signoff.server.wire import PAGE, Deed, status_of, to_body
-from langgraph_signoff.vocabulary import Reply, Standing, Ticket, Verdict
+from langgraph_signoff.vocabulary import Reply, Standing, Stuck, Ticket, Verdict
 
 if TYPE_CHECKING:
     from langgraph_signoff.signoff import Signoff
@@ -68,8 +69,8 @@ def app(signoff: Signoff, *, user: Callable[[Request], str] = authenticated) -> 
     - `GET /signoff/tickets/{id}/reviewers`: `{"reviewers"}`, who may decide it and why, and who may not.
     - `POST /signoff/tickets/{id}/replies`: a `Reply` without its `ticket_id`; the ticket as it then stands.
     - `POST /signoff/tickets/{id}/deeds`: a `Deed`, such as `{"does": "take"}`; the ticket as it then stands.
-    - `GET /signoff/lists/mine`, `overdue`, `stuck`: `{"found", "now"}`, by `queue`, `thread`, `tool`, `limit`; of what is overdue
-      with `due`, when each was; of what is stuck by `for`, how long.
+    - `GET /signoff/lists/mine`, `overdue`: `{"found", "now"}`, by `queue`, `thread`, `tool`, `limit`; `mine` with `audits=true` of
+      what has run, what is overdue with `due`, when each was. `GET /signoff/lists/stuck`: the same, by `for`, how long, and `limit`.
     - `GET /signoff/threads`: `{"threads"}`, those that have something to go on with, and settles what is overdue.
     - `GET /signoff/threads/{id}`: `{"assistant", "status", "tickets", "knocks", "questions", "goes_on", "is_finished", "is_held"}`;
       `knocks` are our pauses at which nobody is waited for any more, `questions` the author's own, `goes_on`: it has stalled.
@@ -151,21 +152,38 @@ class _Served:
         name, given = request.path_params["name"], request.query_params
         if name not in ("mine", "overdue", "stuck"):
             raise HTTPException(404, f"there is no list {name!r}: mine, overdue and stuck")
-        return await asyncio.to_thread(
-            self._listed, name, _query(request), "audits" in given, given.get("for", "1h"), by
-        )
+        query, after = _query(request, most=_FARTHEST), _span(given.get("for", "1h"))
+        if name == "stuck" and (query.queue or query.thread_id or query.tool):
+            raise HTTPException(
+                422, "what is stuck is looked for in all of the ledger: leave queue, thread and tool out"
+            )
+        return await asyncio.to_thread(self._listed, name, query, given.get("audits") == "true", after, by)
 
-    def _listed(self, name: str, query: Query, audits: bool, after: str, by: str) -> Any:
+    def _listed(self, name: str, query: Query, audits: bool, after: timedelta, by: str) -> Any:
         where: dict[str, Any] = {"queue": query.queue, "thread_id": query.thread_id, "tool": query.tool}
-        told = {"now": stamp(self.signoff.desk.clock())}
-        if name == "mine":
-            return {**told, "found": self.signoff.mine(by=by, audits=audits, limit=query.limit, **where)}
-        if name == "stuck":
-            stuck = self.signoff.stuck(after=_span(after), limit=_FARTHEST)
-            return {**told, "found": [each for each in stuck if self._sees(by, each.ticket)][: query.limit]}
-        late = self.signoff.overdue(limit=_FARTHEST, **where)
-        seen = list(islice((ticket for ticket in late if self._sees(by, ticket)), query.limit))
-        return {**told, "found": seen, "due": self.signoff.due_of(seen)}
+        lists: dict[str, Callable[..., Sequence[Ticket | Stuck]]] = {
+            "mine": partial(self._mine, by=by, audits=audits, **where),
+            "overdue": partial(self.signoff.overdue, **where),
+            "stuck": partial(self.signoff.stuck, after=after),
+        }
+        told = {"now": stamp(self.signoff.desk.clock()), "found": self._seen(lists[name], query.limit, by)}
+        return {**told, "due": self.signoff.due_of(told["found"])} if name == "overdue" else told
+
+    def _mine(self, **about: Any) -> list[Ticket]:
+        try:
+            return self.signoff.mine(**about)
+        except NotAllowedToDecide:  # which would tell a stranger who is known
+            return []
+
+    def _seen(self, find: Callable[..., Sequence[Ticket | Stuck]], limit: int, by: str) -> Any:
+        """The first of a list that somebody may see; it is made longer only if too few of them are."""
+        wanted = limit
+        while True:
+            found = find(limit=wanted)
+            seen = [each for each in found if self._sees(by, each.ticket if isinstance(each, Stuck) else each)]
+            if len(seen) >= limit or len(found) < wanted or wanted == _FARTHEST:
+                return seen[:limit]
+            wanted = min(4 * wanted, _FARTHEST)
 
     async def deed(self, request: Request, by: str) -> Any:
         return await asyncio.to_thread(self._deed, request.path_params["ticket"], await _json_body(request), by)
@@ -253,11 +271,11 @@ class _Served:
         return people is None or by in people or by == ticket.requester
 
 
-def _query(request: Request) -> Query:
+def _query(request: Request, *, most: int = PAGE) -> Query:
     given = request.query_params
     try:
         standings = tuple(Standing(name) for name in given.getlist("standing"))
-        limit = min(PAGE, max(1, int(given.get("limit", 50))))
+        limit = min(most, max(1, int(given.get("limit", 50))))
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
     return Query(standings, given.get("queue"), given.get("thread"), given.get("tool"), limit=limit)
