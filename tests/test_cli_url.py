@@ -237,9 +237,10 @@ def test_a_ticket_is_handled_there_as_it_is_here(server: Server, tmp_path: Path)
     assert ana.run("extend", id_, "-r", "he is at lunch", "--for", "2h").code == 0
     assert server.signoff.ticket(id_).due_at == due + timedelta(hours=2)
     assert ana.run("request-info", id_, "Which invoice?", "--of", "bob").code == 0
-    assert bob.run("give-info", id_, "The last one.").code == 0
+    told = "The last one. " * 1000
+    assert bob.run("give-info", id_, told).code == 0
     [inquiry] = server.signoff.ticket(id_).inquiries
-    assert (inquiry.of, inquiry.text, inquiry.answer) == ("bob", "Which invoice?", "The last one.")
+    assert (inquiry.of, inquiry.text, inquiry.answer) == ("bob", "Which invoice?", told)
     [named] = {entry.body["by"] for entry in server.signoff.history(id_) if entry.kind == "extended"}
     assert named == "ana"
     assert ana.run("take", id_, "--as", "cem").is_one_clear_sentence, "nobody acts there as somebody else"
@@ -420,7 +421,6 @@ def test_a_deed_that_is_none_is_refused(server: Server) -> None:
         ({"does": "extend", "reason": "late", "span": "2x"}, "not a duration"),
         ({"does": "extend"}, "takes a reason"),
         ({"does": "request_info"}, "say"),
-        ({"does": "request_info", "text": "x" * 10_001}, "text"),
         ({"does": "extend", "reason": "late", "span": "999999999d"}, "it can have time until"),
     ]:
         status, told = server.post(path, body, by="ana")

@@ -51,11 +51,11 @@ class Remote:
 
     def ticket(self, ticket_id: str) -> Ticket:
         """A ticket by id, or by the beginning of its id. Raises UnknownTicket."""
-        return _ticket(self._server.get(f"/tickets/{quote(ticket_id, safe='')}"))
+        return _ticket(self._server.get(_place(ticket_id)))
 
     def who(self, ticket_id: str) -> tuple[Reviewer, ...]:
         """Who may decide a ticket and why, and who may not."""
-        told = self._server.get(f"/tickets/{quote(ticket_id, safe='')}/reviewers")
+        told = self._server.get(f"{_place(ticket_id)}/reviewers")
         return _checked(_REVIEWERS, told["reviewers"])
 
     def find(self, query: Query) -> list[Ticket]:
@@ -146,11 +146,8 @@ class Remote:
 
     def _do(self, ticket: Ticket | str, by: str, deed: Deed) -> Ticket:
         self._check(by)
-        return _ticket(
-            self._server.post(
-                f"/tickets/{quote(_id(ticket), safe='')}/deeds", deed.model_dump(mode="json", exclude_defaults=True)
-            )
-        )
+        body = deed.model_dump(mode="json", exclude_defaults=True)
+        return _ticket(self._server.post(f"{_place(_id(ticket))}/deeds", body))
 
     # Deciding ---------------------------------------------------------------------------------------------------------
 
@@ -230,7 +227,7 @@ class Remote:
     def _reply(self, by: str, reply: Reply) -> Ticket:
         self._check(by)
         body = reply.model_dump(mode="json", exclude={"ticket_id"})
-        return _ticket(self._server.post(f"/tickets/{quote(reply.ticket_id, safe='')}/replies", body))
+        return _ticket(self._server.post(f"{_place(reply.ticket_id)}/replies", body))
 
     def _check(self, by: str) -> None:
         if by != self.user:
@@ -328,6 +325,10 @@ def _checked(words: TypeAdapter[T], told: Any) -> T:
         raise LedgerUnavailable(
             f"what the server tells is of another version of this package ({error.errors()[0]['msg']})"
         ) from error
+
+
+def _place(ticket_id: str) -> str:
+    return f"/tickets/{quote(ticket_id, safe='')}"
 
 
 def _id(ticket: Ticket | str) -> str:

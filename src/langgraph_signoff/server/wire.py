@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from langgraph_signoff import errors
 from langgraph_signoff.durations import Duration
 from langgraph_signoff.errors import (
@@ -27,17 +25,14 @@ PAGE = 500
 """How many tickets come at once, at most."""
 
 
-_LONGEST = 10_000  # characters: they come with every listing of the ticket
-
-
 class Deed(Word):
     """What somebody does with a ticket before it is decided; each deed takes what the method of `Signoff` by its name takes."""
 
     does: Literal["take", "put_back", "assign", "extend", "request_info", "give_info"]
     to: str | None = None
     of: str = ""
-    text: str = Field(default="", max_length=_LONGEST)
-    reason: str = Field(default="", max_length=_LONGEST)
+    text: str = ""
+    reason: str = ""
     span: Duration | None = None
 
 
